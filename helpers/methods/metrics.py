@@ -1,0 +1,41 @@
+"""How often a net is right, in all and by class."""
+
+import torch
+from torch import Tensor
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of rows of `logits` (N, C), or scores, that are largest at `labels` (N,): a scalar.
+
+    A row that holds a NaN is wrong, so that a net that diverged has accuracy 0 and not that of
+    guessing. Raises ValueError where there are no rows or not as many labels.
+    """
+    if len(logits) == 0 or len(logits) != len(labels):
+        raise ValueError(f"{len(logits)} rows, {len(labels)} labels: give one each, at least one")
+    right = (logits.argmax(1) == labels) & ~logits.isnan().any(1)
+    return right.float().mean()
+
+
+def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Counts (C, C), int64: rows are the true class, columns the predicted one.
+
+    All zeros where there are no images. Raises ValueError where `predicted` and `labels` (N,)
+    differ in length or hold something other than 0..C-1.
+    """
+    if predicted.shape != labels.shape or labels.ndim != 1:
+        shapes = f"{tuple(predicted.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"predicted and labels have shapes {shapes}: give one number per image")
+    both = torch.stack([labels, predicted]).long()
+    if both.numel() and (both.min() < 0 or both.max() >= classes):
+        found = f"from {both.min()} to {both.max()}"
+        raise ValueError(f"labels {found}: the {classes} classes start at 0")
+    return torch.bincount(both[0] * classes + both[1], minlength=classes**2).view(classes, classes)
+
+
+def class_accuracy(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Share of each class's images that are predicted as that class (recall), (C,).
+
+    NaN for a class without images. Raises as `confusion_matrix` does.
+    """
+    matrix = confusion_matrix(predicted, labels, classes)
+    return matrix.diagonal() / matrix.sum(1)

@@ -1,0 +1,266 @@
+"""Intervals, tests and effect sizes: every number in the series comes with one of these.
+
+Within one net the rows that are resampled are images; across nets, a t interval on seed means.
+Random numbers are drawn on the CPU and moved, so that a seed means the same on every device.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from scipy import special
+from torch import Tensor
+
+# Random numbers held at a time (8 bytes each): what bounds the memory of resampling.
+CELLS = 1 << 22
+
+
+class Interval(NamedTuple):
+    """A value, the bounds of its interval, and the number of observations behind it.
+
+    `f"{interval:.1%}"` formats all three numbers alike; without a format, to three decimals.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def __format__(self, spec: str) -> str:
+        value, low, high = (format(number, spec or ".3f") for number in self[:3])
+        return f"{value} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def t_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Interval:
+    """Student's t interval of the mean of independent `values` (K,), e.g. one per training seed.
+
+    One value has no spread: its bounds are NaN. Equal values give an interval of no width.
+    Raises ValueError where there is no value, or one that is not finite.
+    """
+    values = _finite(torch.as_tensor(values, dtype=torch.float64), "values")
+    _check_level(level)
+    n, mean = len(values), values.mean().item()
+    if n == 1:
+        return Interval(mean, math.nan, math.nan, 1)
+    margin = special.stdtrit(n - 1, 0.5 + level / 2) * values.std().item() / math.sqrt(n)
+    return Interval(mean, float(mean - margin), float(mean + margin), n)
+
+
+def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """Wilson's score interval of a share: `successes` of `n` trials.
+
+    Always within 0..1 and around the share, at 0 and n successes too. Raises ValueError unless
+    0 <= successes <= n and n >= 1.
+    Wilson (1927), Probable inference, the law of succession, and statistical inference.
+    """
+    successes, n = int(successes), int(n)
+    if not 0 <= successes <= n or n < 1:
+        raise ValueError(f"{successes} successes of {n} trials: give 0 <= successes <= n, n >= 1")
+    _check_level(level)
+    share, z = successes / n, float(special.ndtri(0.5 + level / 2))
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    margin = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    # Rounding may leave 0 and 1 outside by 1e-17.
+    low, high = min(share, max(0.0, centre - margin)), max(share, min(1.0, centre + margin))
+    return Interval(share, low, high, n)
+
+
+def bootstrap_interval(
+    statistic: Callable[..., Tensor | float],
+    *tensors: Tensor,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    method: Literal["percentile", "basic"] = "percentile",
+) -> Interval:
+    """Bootstrap interval of `statistic(*tensors)`, a scalar; their rows are drawn together.
+
+    A statistic made of means is quicker through `resampled_means`. Bounds are NaN for a single
+    row, and where the statistic of any resample is NaN; where all rows are equal the interval has
+    no width. Raises ValueError for tensors that are empty or not equally long.
+    Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
+    """
+    n = _common_length(tensors)
+    device = tensors[0].device
+    draws = [
+        torch.as_tensor(statistic(*(tensor.index_select(0, rows) for tensor in tensors)))
+        for batch in _row_batches(n, resamples, seed)
+        for rows in batch.to(device)
+    ]
+    return interval_from_draws(float(statistic(*tensors)), torch.stack(draws), n, level, method)
+
+
+def resampled_means(values: Tensor, resamples: int = 1000, seed: int = 0) -> Tensor:
+    """Means over the rows of `values` (N, ...) in bootstrap resamples: (resamples, ...).
+
+    One matrix product per batch of resamples: how often each row was drawn, times the rows. The
+    resamples are those of `bootstrap_interval` with the same seed.
+    """
+    n = _common_length((values,))
+    flat = _floating(values).reshape(n, -1)
+    sums = [_draw_counts(rows, flat) @ flat for rows in _row_batches(n, resamples, seed)]
+    return (torch.cat(sums) / n).reshape(resamples, *values.shape[1:])
+
+
+def interval_from_draws(
+    value: float,
+    draws: Tensor,
+    n: int,
+    level: float = 0.95,
+    method: Literal["percentile", "basic"] = "percentile",
+) -> Interval:
+    """Interval around `value` from bootstrap `draws` (R,) of it that came of `n` observations.
+
+    "percentile" takes the quantiles of the draws. "basic" reflects them at the value, which turns
+    an upward bias of the statistic into a correction downward. NaN bounds where n is 1 or a draw
+    is NaN. Raises ValueError for no draws, another method, or a level outside 0..1.
+    """
+    if method not in ("percentile", "basic"):
+        raise ValueError(f"method is {method!r}: give 'percentile' or 'basic'")
+    if draws.numel() == 0:
+        raise ValueError("no draws: give at least one resample")
+    _check_level(level)
+    if n == 1:
+        return Interval(value, math.nan, math.nan, n)
+    tails = torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=torch.float64)
+    low, high = draws.cpu().double().quantile(tails).tolist()
+    if method == "basic":
+        low, high = 2 * value - high, 2 * value - low
+    return Interval(value, low, high, n)
+
+
+def paired_difference_interval(
+    a: Tensor, b: Tensor, resamples: int = 1000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of mean(a - b) for two methods on the same N images.
+
+    `a` and `b` (N,) hold one number per image, e.g. right or wrong. Raises ValueError where they
+    are empty, differ in shape, or hold a NaN.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f"a has shape {tuple(a.shape)}, b {tuple(b.shape)}: pairs need the same")
+    differences = _finite(_floating(a) - _floating(b), "differences")
+    draws = resampled_means(differences, resamples, seed)
+    return interval_from_draws(differences.mean().item(), draws, len(a), level)
+
+
+def permutation_p(observed: float, draws: Tensor) -> float:
+    """One-sided permutation p value: how often chance (`draws`, (R,)) is at least as large.
+
+    (1 + count) / (1 + R), never 0, as the observed order is one of the permutations; draws that
+    equal `observed` but for rounding count. Raises ValueError for no draws or one not finite.
+    Phipson and Smyth (2010), Permutation p-values should never be zero.
+    """
+    draws, observed = _finite(_floating(draws), "draws"), float(observed)
+    if not math.isfinite(observed):
+        raise ValueError(f"observed is {observed}: give a finite number")
+    rounding = 100 * torch.finfo(draws.dtype).eps * abs(observed)
+    return (1 + int((draws >= observed - rounding).sum())) / (1 + len(draws))
+
+
+def holm(p_values: Tensor | Sequence[float]) -> Tensor:
+    """Holm's adjusted p values (K,), float64, in the order given.
+
+    Those below alpha may be rejected together with a chance of any false rejection below alpha.
+    Raises ValueError where there is none, or one outside 0..1.
+    Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    p = _finite(torch.as_tensor(p_values, dtype=torch.float64), "p values")
+    if p.min() < 0 or p.max() > 1:
+        raise ValueError(f"p values from {p.min():g} to {p.max():g}: they must lie in 0..1")
+    ascending, order = p.sort()
+    at_most = torch.arange(len(p), 0, -1, device=p.device)
+    adjusted = (ascending * at_most).cummax(0).values.clamp(max=1)
+    return torch.empty_like(p).scatter(0, order, adjusted)
+
+
+def cohens_d(a: Tensor, b: Tensor) -> float:
+    """Cohen's d of two independent samples: difference of means in pooled standard deviations.
+
+    Where neither varies: NaN for equal means, else infinite. Raises ValueError for fewer than two
+    values in either, or one not finite.
+    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, equation 2.5.1.
+    """
+    a, b = _finite(_floating(a), "a"), _finite(_floating(b), "b")
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"{len(a)} and {len(b)} values: a spread needs two of each")
+    squares = (len(a) - 1) * a.var() + (len(b) - 1) * b.var()
+    pooled = (squares / (len(a) + len(b) - 2)).sqrt()
+    return ((a.mean() - b.mean()) / pooled).item()
+
+
+def cliffs_delta(a: Tensor, b: Tensor) -> float:
+    """Cliff's delta: share of pairs with a above b less those with a below; -1..1, 0 alike.
+
+    Of ranks alone, so fit for skewed numbers where `cohens_d` is not. Raises ValueError where
+    either is empty or not finite.
+    Cliff (1993), Dominance statistics: ordinal analyses to answer ordinal questions.
+    """
+    a, b = _finite(_floating(a), "a"), _finite(_floating(b), "b").sort().values
+    below = torch.searchsorted(b, a)
+    above = len(b) - torch.searchsorted(b, a, right=True)
+    return (below - above).sum().item() / (len(a) * len(b))
+
+
+def _row_batches(n: int, resamples: int, seed: int) -> Iterator[Tensor]:
+    """Rows drawn with replacement, (at most CELLS // n, n) at a time; the seed fixes them all."""
+    generator = torch.Generator().manual_seed(seed)
+    for start, stop in batches(resamples, n):
+        yield torch.randint(n, (stop - start, n), generator=generator)
+
+
+def batches(count: int, n: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) pairs that cover `count` draws of `n` numbers, CELLS numbers at a time."""
+    step = max(1, CELLS // n)
+    return ((start, min(start + step, count)) for start in range(0, count, step))
+
+
+def _draw_counts(rows: Tensor, like: Tensor) -> Tensor:
+    """How often each of n rows was drawn: (R, n) from `rows` (R, n), in the type of `like`."""
+    one = like.new_ones(1, 1)
+    return like.new_zeros(rows.shape).scatter_add_(1, rows.to(like.device), one.expand(rows.shape))
+
+
+def _floating(values: Tensor) -> Tensor:
+    """Booleans, integers and half floats as float32; wider floats as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def _finite(values: Tensor, name: str) -> Tensor:
+    if values.ndim != 1 or len(values) == 0:
+        raise ValueError(f"{name} have shape {tuple(values.shape)}: give one row of at least one")
+    if not values.isfinite().all():
+        raise ValueError(f"{name} hold NaN or infinity: leave those out, and say how many")
+    return values
+
+
+def _common_length(tensors: Sequence[Tensor]) -> int:
+    lengths = {len(tensor) for tensor in tensors}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"tensors of {sorted(lengths)} rows: all need the same number, at least 1")
+    return lengths.pop()
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}: give a share between 0 and 1, such as 0.95")
+
+
+def deviation_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Interval:
+    """Interval of the standard deviation of independent normal `values` (K,), by chi-squared.
+
+    With few values it is wide: for three it reaches from half to six times the deviation. One
+    value has none: all three numbers are NaN. Raises ValueError where a value is not finite.
+    """
+    values = _finite(torch.as_tensor(values, dtype=torch.float64), "values")
+    _check_level(level)
+    n = len(values)
+    if n == 1:
+        return Interval(math.nan, math.nan, math.nan, 1)
+    squares = (n - 1) * values.var().item()
+    tails = (special.chdtri(n - 1, 0.5 - level / 2), special.chdtri(n - 1, 0.5 + level / 2))
+    return Interval(values.std().item(), *(math.sqrt(squares / tail) for tail in tails), n)

@@ -1,0 +1,124 @@
+"""scipy as the referee; Holm against closed testing, from which it follows."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from helpers.methods.statistics import (
+    bootstrap_interval,
+    cliffs_delta,
+    cohens_d,
+    deviation_interval,
+    holm,
+    interval_from_draws,
+    permutation_p,
+    t_interval,
+    wilson_interval,
+)
+
+
+def normal(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
+@pytest.mark.parametrize("count", [2, 3, 5, 40])
+def test_t_interval(count, level):
+    values = normal(count, seed=count)
+    found = t_interval(values, level)
+    referee = stats.ttest_1samp(values.numpy(), 0).confidence_interval(level)
+    assert (found.low, found.high) == pytest.approx(tuple(referee), rel=1e-9)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95, 0.999])
+@pytest.mark.parametrize(("successes", "n"), [(0, 1), (0, 30), (7, 30), (30, 30), (6970, 10_000)])
+def test_wilson_interval(successes, n, level):
+    found = wilson_interval(successes, n, level)
+    referee = stats.binomtest(successes, n).proportion_ci(level, method="wilson")
+    assert (found.low, found.high) == pytest.approx((referee.low, referee.high), abs=1e-12)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("method", ["percentile", "basic"])
+def test_interval_from_the_same_draws(method, level):
+    values = normal(50).exp().numpy()
+    referee = stats.bootstrap(
+        (values,), np.mean, n_resamples=300, confidence_level=level, method=method, rng=0
+    )
+    draws = torch.tensor(referee.bootstrap_distribution)
+    found = interval_from_draws(values.mean(), draws, 50, level, method)
+    assert (found.low, found.high) == pytest.approx(tuple(referee.confidence_interval), rel=1e-9)
+
+
+def test_bootstrap_of_a_correlation():
+    left = normal(200)
+    right = left + normal(200, seed=1)
+
+    def correlation(a, b):
+        return torch.corrcoef(torch.stack([a, b]))[0, 1]
+
+    found = bootstrap_interval(correlation, left, right, resamples=4000)
+    referee = stats.bootstrap(
+        (left.numpy(), right.numpy()),
+        lambda a, b: np.corrcoef(a, b)[0, 1],
+        n_resamples=4000,
+        vectorized=False,
+        paired=True,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
+    # A quantile of 4,000 draws is known to a tenth of their standard deviation.
+    assert (found.low, found.high) == pytest.approx(tuple(referee), abs=0.006)
+    assert found.value == pytest.approx(stats.pearsonr(left, right).statistic)
+
+
+def test_permutation_p():
+    a, b = normal(9) + 0.5, normal(11, seed=1)
+
+    def difference(x, y):
+        return x.mean() - y.mean()
+
+    referee = stats.permutation_test(
+        (a.numpy(), b.numpy()), difference, n_resamples=500, alternative="greater", rng=0
+    )
+    draws = torch.tensor(referee.null_distribution)
+    assert permutation_p(referee.statistic, draws) == pytest.approx(referee.pvalue)
+
+
+def test_holm_is_the_closed_test_of_bonferroni():
+    p = torch.rand(7, generator=torch.Generator().manual_seed(0), dtype=torch.float64) / 4
+    sets = [chosen for size in range(1, 8) for chosen in combinations(range(7), size)]
+    closed = [
+        max(min(1, len(chosen) * p[list(chosen)].min().item()) for chosen in sets if i in chosen)
+        for i in range(7)
+    ]
+    assert holm(p).tolist() == pytest.approx(closed)
+
+
+def test_cohens_d_is_the_t_statistic_without_the_number_of_images():
+    a, b = normal(30) + 0.4, 2 * normal(50, seed=1)
+    t = stats.ttest_ind(a.numpy(), b.numpy()).statistic
+    assert cohens_d(a, b) == pytest.approx(t * (1 / 30 + 1 / 50) ** 0.5)
+
+
+def test_cliffs_delta_is_the_mann_whitney_statistic_rescaled():
+    generator = torch.Generator().manual_seed(0)
+    a = torch.randint(0, 20, (60,), generator=generator)
+    b = torch.randint(5, 25, (45,), generator=generator)
+    u = stats.mannwhitneyu(a.numpy(), b.numpy()).statistic
+    assert cliffs_delta(a, b) == pytest.approx(2 * u / (60 * 45) - 1)
+
+
+def test_deviation_interval_inverts_the_chi_squared_distribution():
+    values = torch.tensor([0.697, 0.701, 0.694, 0.699])
+    got = deviation_interval(values)
+    n, variance = 4, values.double().var().item()
+    assert got.value == pytest.approx(variance**0.5)
+    assert stats.chi2.cdf((n - 1) * variance / got.low**2, n - 1) == pytest.approx(0.975)
+    assert stats.chi2.cdf((n - 1) * variance / got.high**2, n - 1) == pytest.approx(0.025)
+    assert math.isnan(deviation_interval([0.7]).value)
