@@ -1,0 +1,1 @@
+"""Images in: generated scenes, digits, CIFAR-10, and anybody's folders and tables."""
