@@ -1,0 +1,99 @@
+"""Augmentation changes each image as it says, from the generator alone."""
+
+import numpy
+import pytest
+import torch
+
+from helpers.network.augmentation import augment, cutout, flip, shift
+
+
+@pytest.fixture
+def images():
+    return torch.rand(256, 3, 16, 12, generator=torch.Generator().manual_seed(7))
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def test_flip_mirrors_about_half(images, generator):
+    flipped = flip(images, generator)
+    mirrored = (flipped == images.flip(3)).flatten(1).all(1)
+    untouched = (flipped == images).flatten(1).all(1)
+    assert (mirrored ^ untouched).all()
+    assert 100 < mirrored.sum() < 156
+
+
+def test_shift_moves_by_every_distance_and_reflects_the_edges(images, generator):
+    moved = shift(images, generator, 2).numpy()
+    padded = numpy.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)), mode="reflect")
+    seen = set()
+    for row, image in enumerate(moved):
+        seen |= {
+            (down, right)
+            for down in range(5)
+            for right in range(5)
+            if numpy.array_equal(image, padded[row, :, down : down + 16, right : right + 12])
+        }
+        assert seen
+    assert seen == {(down, right) for down in range(5) for right in range(5)}
+
+
+def test_each_shifted_image_is_its_own(generator):
+    numbered = torch.arange(64.0).view(64, 1, 1, 1).expand(64, 3, 8, 8)
+    torch.testing.assert_close(shift(numbered, generator, 3), numbered.contiguous())
+
+
+def test_cutout_paints_one_square_wherever_its_centre_fits(images, generator):
+    hidden = (cutout(images, generator, 4) != images).all(1)
+    heights, widths = hidden.any(2).sum(1), hidden.any(1).sum(1)
+    assert (hidden.flatten(1).sum(1) == heights * widths).all()
+    assert set(heights.tolist()) == {2, 3, 4}
+    assert set(widths.tolist()) == {2, 3, 4}
+    assert hidden.any(0).all()
+    assert (cutout(images, generator, 4)[:, 0][hidden] == 0.5).any()
+
+
+def test_a_recipe_repeats_itself_and_leaves_the_batch_and_global_state_alone(images):
+    before, state = images.clone(), torch.get_rng_state()
+    spec = ("flip", "shift2", "cutout8")
+    first, second, other = (
+        augment(images, spec, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+    assert torch.equal(images, before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_channels_last_batches_stay_so_and_change_alike(images):
+    spec = ("flip", "shift2", "cutout4")
+    plain = augment(images, spec, torch.Generator().manual_seed(1))
+    last = images.to(memory_format=torch.channels_last)
+    last = augment(last, spec, torch.Generator().manual_seed(1))
+    assert last.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(last, plain)
+
+
+def test_changes_are_made_in_the_order_given(images):
+    generators = [torch.Generator().manual_seed(5) for _ in range(2)]
+    by_hand = shift(flip(images, generators[0]), generators[0], 3)
+    assert torch.equal(augment(images, ("flip", "shift3"), generators[1]), by_hand)
+    assert augment(images, (), generators[0]) is images
+
+
+@pytest.mark.parametrize("name", ["rotate", "shift", "shift0", "flip2", "cutout-3", ""])
+def test_unknown_names_are_refused_with_the_known_ones(images, generator, name):
+    with pytest.raises(ValueError, match="there are: flip, shiftN, cutoutN"):
+        augment(images, ("flip", name), generator)
+
+
+def test_a_string_is_no_tuple(images, generator):
+    with pytest.raises(ValueError, match="not the string 'flip'"):
+        augment(images, "flip", generator)
+
+
+def test_images_too_small_for_a_shift(images, generator):
+    with pytest.raises(ValueError, match="16x12 px cannot be shifted by 12 px"):
+        shift(images, generator, 12)
