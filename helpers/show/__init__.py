@@ -1,0 +1,1 @@
+"""Pictures: arrays and plain values in, a matplotlib Figure out."""
