@@ -1,0 +1,266 @@
+"""The claims of the series: written down before they are measured, judged by their own rule.
+
+The registry holds what each claim says, where it comes from, which quantity decides it and how.
+A notebook measures the quantity; the rule gives the verdict; nobody chooses a word by hand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+HELD, FAILED, UNDECIDED, NOT_RE_RUN = "held", "failed", "undecided", "not re-run"
+
+
+class Rule(NamedTuple):
+    """The open range in which a quantity must lie for its claim to hold."""
+
+    low: float
+    high: float
+
+    def verdict(self, low: float, high: float) -> str:
+        """`held` if the whole interval lies inside, `failed` if none of it does."""
+        if math.isnan(low) or math.isnan(high):
+            return UNDECIDED
+        if self.low < low and high < self.high:
+            return HELD
+        return FAILED if high <= self.low or self.high <= low else UNDECIDED
+
+
+def above(limit: float) -> Rule:
+    return Rule(limit, math.inf)
+
+
+def below(limit: float) -> Rule:
+    return Rule(-math.inf, limit)
+
+
+def within(low: float, high: float) -> Rule:
+    return Rule(low, high)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim. `post` is the letter of the post (ours: "us"); `unit` is "points" or "".
+
+    `dataset` and `full` say what the claim needs: a claim about CIFAR-10 after 100 epochs cannot
+    be judged on generated scenes after three.
+    """
+
+    notebook: str
+    post: str
+    statement: str
+    quantity: str
+    rule: Rule
+    control: str
+    unit: str = "points"
+    dataset: str | None = None
+    full: bool = False
+
+
+CLAIMS: dict[str, Claim] = {
+    "no-image-twice": Claim(
+        notebook="00",
+        post="us",
+        statement="No image of the test set is also in the training set",
+        quantity="share of test images whose pixels are found among the training images",
+        rule=below(0.001),
+        control="the same search for training images finds all of them",
+    ),
+    "colour-is-not-class": Claim(
+        notebook="00",
+        post="us",
+        statement="Mean colour alone does not give the class away",
+        quantity="accuracy of the nearest class by mean colour, less chance",
+        rule=below(0.05),
+        control="the same with the training labels shuffled",
+    ),
+    "printed-train-accuracy": Claim(
+        notebook="01",
+        post="A",
+        statement="The train accuracy that the post's loop prints is the train accuracy",
+        quantity="printed over true, after the last epoch of the loop",
+        rule=within(0.98, 1.02),
+        control="divided by the length of the right loader",
+        unit="",
+    ),
+    "printed-test-accuracy": Claim(
+        notebook="01",
+        post="A",
+        statement="The test accuracy that the post's loop prints is the test accuracy",
+        quantity="printed less true, after the last epoch of the loop",
+        rule=within(-0.01, 0.01),
+        control="summed over all batches and divided once",
+    ),
+    "last-batch": Claim(
+        notebook="01",
+        post="A",
+        statement="The scores of the last test batch stand for the test set",
+        quantity="root mean square over epochs of accuracy on the last batch less that on all",
+        rule=below(0.02),
+        control="the same for 1,000 test images drawn at random",
+    ),
+    "hundred-epochs": Claim(
+        notebook="01",
+        post="A",
+        statement="A hundred epochs without stopping do the net no harm",
+        quantity="test accuracy after the last epoch less that at the epoch validation chooses",
+        rule=above(-0.01),
+        control="the same difference for our recipe",
+        full=True,
+    ),
+    "test-set-chooses": Claim(
+        notebook="01",
+        post="A",
+        statement="The test set may double as the validation set",
+        quantity="test accuracy at the epoch that the test set chooses, "
+        "less that at the epoch that validation chooses",
+        rule=below(0.005),
+        control="choosing on one half of the test set, judged on the other half",
+    ),
+    "scores-are-probabilities": Claim(
+        notebook="01",
+        post="A",
+        statement="The confidence scores kept after the last epoch can be read as probabilities",
+        quantity="expected calibration error on the test set, less that of a calibrated net",
+        rule=below(0.02),
+        control="the same after temperature scaling on validation images",
+        unit="",
+        full=True,
+    ),
+    "about-68": Claim(
+        notebook="01",
+        post="E",
+        statement="The post's net reaches about 68 % validation accuracy",
+        quantity="validation accuracy at the best epoch, stopped with patience 3",
+        rule=within(0.66, 0.70),
+        control="the same net by our recipe",
+        dataset="cifar10",
+        full=True,
+    ),
+    "last-weights": Claim(
+        notebook="01",
+        post="E",
+        statement="Keeping the last weights instead of the best costs nothing",
+        quantity="test accuracy of the best epoch's weights less that of the last epoch's",
+        rule=below(0.005),
+        control="two epochs picked at random",
+    ),
+    "early-stop-is-enough": Claim(
+        notebook="01",
+        post="E",
+        statement="Early stopping with patience 3 gets out of this net what is in it",
+        quantity="test accuracy by our recipe less that by the post's, same net and images",
+        rule=below(0.01),
+        control="the post's recipe with another seed",
+        full=True,
+    ),
+    "one-run-is-enough": Claim(
+        notebook="01",
+        post="A, E",
+        statement="One training run tells the accuracy of a recipe to half a point",
+        quantity="standard deviation of test accuracy over training seeds",
+        rule=below(0.005),
+        control="the part of it that re-drawing the test images alone would give",
+    ),
+    "temperature-mends-it": Claim(
+        notebook="01",
+        post="us",
+        statement="One temperature, fitted on validation images, makes our net's scores honest",
+        quantity="expected calibration error after it, less that of a calibrated net",
+        rule=below(0.01),
+        control="the same before it",
+        unit="",
+    ),
+}
+
+
+class Outcome(NamedTuple):
+    """A measured claim. `n` and `control` are sentences for people."""
+
+    id: str
+    value: float
+    low: float
+    high: float
+    n: str
+    control: str
+    verdict: str
+    reason: str
+
+
+def note(outcomes: list, id: str, interval, *, n: str, control: str, settings) -> Outcome:
+    """Measure claim `id`: judge `interval` (value, low, high) and add the outcome to `outcomes`.
+
+    Raises KeyError for a claim that was never written down, and ValueError for one noted twice.
+    """
+    if id not in CLAIMS:
+        raise KeyError(f"no claim called {id!r}; there are: {', '.join(CLAIMS)}")
+    if any(outcome.id == id for outcome in outcomes):
+        raise ValueError(f"claim {id!r} is noted already; run the notebook from its first cell")
+    value, low, high = float(interval.value), float(interval.low), float(interval.high)
+    reason = missing(CLAIMS[id], settings)
+    verdict = NOT_RE_RUN if reason else CLAIMS[id].rule.verdict(low, high)
+    outcomes.append(Outcome(id, value, low, high, n, control, verdict, reason))
+    return outcomes[-1]
+
+
+def missing(claim: Claim, settings) -> str:
+    """What this run lacks to judge the claim; empty where nothing."""
+    lacks = []
+    if claim.dataset and settings.dataset != claim.dataset:
+        lacks.append(f"the dataset {claim.dataset}")
+    if claim.full and not settings.full:
+        lacks.append("the full profile")
+    return "needs " + " and ".join(lacks) if lacks else ""
+
+
+def what_held(outcomes: list, notebook: str) -> pd.DataFrame:
+    """The **What held** table of a notebook: a row per claim, in the order of the registry.
+
+    Raises ValueError where a claim of this notebook was not measured: none is dropped silently.
+    """
+    done = {outcome.id: outcome for outcome in outcomes}
+    wanted = [id for id, claim in CLAIMS.items() if claim.notebook == notebook]
+    absent = [id for id in wanted if id not in done]
+    if absent:
+        raise ValueError(f"not measured: {', '.join(absent)}; run the notebook from its first cell")
+    rows = [row(CLAIMS[id], done[id]) for id in wanted]
+    return pd.DataFrame(rows).set_index("claim")
+
+
+def row(claim: Claim, outcome: Outcome) -> dict[str, str]:
+    return {
+        "claim": claim.statement,
+        "post": claim.post,
+        "measured": f"{claim.quantity}: {shown(claim, outcome)}",
+        "holds if": limits(claim),
+        "n": outcome.n,
+        "control": f"{claim.control}: {outcome.control}",
+        "verdict": outcome.verdict + (f" ({outcome.reason})" if outcome.reason else ""),
+    }
+
+
+def shown(claim: Claim, outcome: Outcome) -> str:
+    value, low, high = (quantity(claim, x) for x in (outcome.value, outcome.low, outcome.high))
+    unit = " points" if claim.unit else ""
+    return f"{value} [{low}, {high}]{unit}"
+
+
+def quantity(claim: Claim, x: float) -> str:
+    if math.isnan(x):
+        return "?"
+    text = f"{100 * x:.1f}" if claim.unit else f"{x:.3f}"
+    return text.replace("-", "\N{MINUS SIGN}")
+
+
+def limits(claim: Claim) -> str:
+    low, high = claim.rule
+    unit = " points" if claim.unit else ""
+    if math.isinf(low):
+        return f"below {quantity(claim, high)}{unit}"
+    if math.isinf(high):
+        return f"above {quantity(claim, low)}{unit}"
+    return f"between {quantity(claim, low)} and {quantity(claim, high)}{unit}"

@@ -1,0 +1,119 @@
+"""Checks for the exercises: each takes the reader's answer and raises a hint where it is wrong."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch.nn import functional as F
+
+
+class NotYetError(AssertionError):
+    """The answer is not right yet; the message is a hint, not the solution."""
+
+
+def hint(right: bool, text: str) -> None:
+    if not right:
+        raise NotYetError(text)
+
+
+def answered(answer) -> None:
+    hint(answer is not None and answer is not ..., "There is no answer yet: replace the ellipsis.")
+
+
+def result(function, *arguments):
+    """What the reader's function returns; a function left as it was returns None."""
+    answered(function)
+    given = function(*arguments)
+    hint(given is not None, "The function returns nothing yet.")
+    return given
+
+
+# Notebook 00
+
+
+def check_duplicate_count(count, images: torch.Tensor) -> None:
+    """How many images of `images` (N, H, W, 3) have the same pixels as an earlier one?"""
+    answered(count)
+    hint(isinstance(count, int), f"Give a whole number, not {type(count).__name__}.")
+    true = len(images) - len({image.numpy().tobytes() for image in images})
+    hint(count != len(images) - true, "Those are the different images; how many are left over?")
+    hint(count == true, "Not that many. Do two images with the same pixels count once or twice?")
+    print(f"Right: {true:,} of {len(images):,} images.")
+
+
+def check_majority_accuracy(answer, labels: torch.Tensor) -> None:
+    """The accuracy of always answering the commonest class."""
+    answered(answer)
+    true = labels.bincount().max().item() / len(labels)
+    hint(0 <= float(answer) <= 1, "An accuracy is a share: between 0 and 1, not a percentage.")
+    hint(
+        math.isclose(float(answer), true, abs_tol=1e-6),
+        "Which class is the commonest, and how common?",
+    )
+    print(f"Right: {true:.3f}. A net has to beat this, not zero.")
+
+
+def check_grey(function) -> None:
+    """A function from (N, H, W, 3) uint8 images to (N,) mean brightness, 0 to 255."""
+    images = torch.tensor([0, 255, 10]).to(torch.uint8)[:, None, None, None].expand(3, 4, 5, 3)
+    brightness = torch.as_tensor(result(function, images.contiguous()))
+    hint(
+        brightness.shape == (3,),
+        f"One number per image: shape (3,), not {tuple(brightness.shape)}.",
+    )
+    hint(
+        torch.allclose(brightness.float(), torch.tensor([0.0, 255.0, 10.0])),
+        "A white image should give 255. Do the sums overflow uint8? Convert to float first.",
+    )
+    print("Right: 0 for black, 255 for white, whatever the size.")
+
+
+# Notebook 01
+
+
+def check_output_size(function) -> None:
+    """output_size(side, kernel, stride, padding) of a convolution."""
+    for side, kernel, stride, padding in [(5, 3, 1, 0), (32, 5, 1, 0), (32, 3, 2, 1), (7, 3, 3, 0)]:
+        true = F.conv2d(
+            torch.zeros(1, 1, side, side), torch.zeros(1, 1, kernel, kernel), None, stride, padding
+        ).shape[-1]
+        given = result(function, side, kernel, stride, padding)
+        hint(
+            given == true,
+            f"For side {side}, kernel {kernel}, stride {stride}, padding {padding} it is {true}, "
+            f"not {given}: how far can the kernel's left edge move, and in what steps?",
+        )
+    print("Right for all four cases.")
+
+
+def check_epoch_accuracy(function) -> None:
+    """epoch_accuracy(batches): share of right answers over batches of (predicted, labels)."""
+    right, wrong = torch.ones(4), torch.zeros(4)
+    batches = [(right, right), (right, right), (wrong[:1], right[:1])]
+    given = float(result(function, batches))
+    hint(not math.isclose(given, 0), "That is the last batch alone: `=` where `+=` was meant?")
+    hint(
+        not math.isclose(given, 2 / 3, rel_tol=1e-6),
+        "That is the mean of the batches' accuracies: the last, smaller batch weighs too much.",
+    )
+    hint(given <= 1, "That is a count, not a share: divide by the number of images.")
+    hint(math.isclose(given, 8 / 9, rel_tol=1e-6), f"8 of 9 images are right, not {given:.3f}.")
+    print("Right: every image counts once.")
+
+
+def check_images_needed(count) -> None:
+    """How many test images for a 95 % interval of plus or minus one point at 70 % accuracy?"""
+    answered(count)
+    true = 1.96**2 * 0.7 * 0.3 / 0.01**2
+    hint(count > 100, "Far too few: with 100 images the interval is plus or minus 9 points.")
+    hint(
+        not math.isclose(count, 0.7 * 0.3 / 0.01**2, rel_tol=0.05),
+        "That gives a standard error of one point; the interval reaches 1.96 of them to each side.",
+    )
+    hint(
+        not math.isclose(count, 4 * true, rel_tol=0.05),
+        "That makes the whole interval one point wide; it may reach one point to each side.",
+    )
+    hint(math.isclose(count, true, rel_tol=0.02), "Set 1.96 * sqrt(p * (1 - p) / n) equal to 0.01.")
+    print(f"Right: about {true:,.0f}.")

@@ -1,0 +1,87 @@
+"""The first cell of every notebook: settings, images, plan, and what they mean, in a few lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from helpers.datasets.imageset import Splits
+from helpers.datasets.load import load
+from helpers.series.plan import MINUTES, QUICK_IMAGES, Plan, images_of, plan_for
+from helpers.settings import Settings, read_settings
+from helpers.show.style import apply_style
+
+
+def open_notebook(number: str, side: int | None = None) -> tuple[Settings, Splits, Plan]:
+    """Settings from the environment, the images they ask for, and the plan; all three are shown.
+
+    `side` makes images smaller or larger (side x side pixels) where their reader allows it.
+    Raises what `read_settings` and `load` raise: a dataset that cannot be had is an error.
+    """
+    apply_style()
+    # The claims are sentences, and pandas would cut them off.
+    pd.options.display.max_colwidth = None
+    settings = read_settings()
+    data = images_of(load(settings, side=side), settings)
+    plan = plan_for(settings)
+    print(described(number, settings, data, plan))
+    return settings, data, plan
+
+
+def described(number: str, settings: Settings, data: Splits, plan: Plan) -> str:
+    name = next(name for name in MINUTES if name.startswith(number))
+    minutes = MINUTES[name][settings.full]
+    counts = ", ".join(
+        f"{len(part):,} {use}"
+        for part, use in zip(data, ("training", "validation", "calibration", "test"), strict=True)
+    )
+    side = f"{data.test.images.shape[1]} x {data.test.images.shape[2]}"
+    lines = [
+        ("dataset", f"{data.test.name}: {len(data.test.classes)} classes, {side} pixels"),
+        ("images", counts),
+        ("profile", f"{settings.profile}: {profile_line(settings, plan)}"),
+        ("other", other_profile(settings)),
+        ("device", device_line(settings.device)),
+        (
+            "minutes",
+            f"about {minutes:g} on two cores, nothing trained yet",
+        ),
+    ]
+    for text in dict.fromkeys(note for part in data for note in part.notes):
+        lines.append(("note", text))
+    return "\n".join(f"{name:9}{text}" for name, text in lines)
+
+
+def profile_line(settings: Settings, plan: Plan) -> str:
+    seeds = ", ".join(map(str, plan.seeds))
+    recipe = plan.recipes["LeNet5, ours"]
+    images = "all images" if settings.full else f"at most {QUICK_IMAGES:,} training images"
+    return (
+        f"seeds {seeds}; {images}; LeNet5 kept at {len(recipe.points)} points "
+        f"in {recipe.epochs} epochs"
+    )
+
+
+def other_profile(settings: Settings) -> str:
+    other = replace(settings, profile="quick" if settings.full else "full")
+    how = f"SECOND_LOOK_PROFILE={other.profile}"
+    return f"{how}: {profile_line(other, plan_for(other))}"
+
+
+def device_line(device: torch.device) -> str:
+    if device.type == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return (
+        f"{device.type}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else "MPS"
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions of what the numbers depend on."""
+    import platform
+    from importlib.metadata import version
+
+    names = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "fastai")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,0 +1,115 @@
+"""What a run does in each profile: seeds, images, epochs, recipes, and how long it takes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from helpers.datasets.imageset import ImageSet, Splits
+from helpers.network.training import Recipe, every_epoch
+
+QUESTIONS = {
+    "00_start_here": "What data have I got, does everything work, where does each notebook lead?",
+    "01_training": "How good is the net, and is the number true?",
+}
+
+# Minutes after set-up on two cores without a GPU: (quick on scenes, full on CIFAR-10 with nothing
+# trained yet).
+MINUTES = {
+    "00_start_here": (0.5, 0.5),
+    "01_training": (1.5, 45),
+}
+
+QUICK_IMAGES = 5_000
+QUICK_TEST_IMAGES = 2_500
+
+
+class Plan(NamedTuple):
+    """What each profile uses. `recipes` by name; `loop_epochs`: how long post A's loop is run."""
+
+    seeds: tuple[int, ...]
+    loop_epochs: int
+    recipes: dict[str, Recipe]
+
+
+def plan_for(settings) -> Plan:
+    """The plan for these settings: three training seeds, counted up from the one asked for."""
+    seeds = tuple(range(settings.seed, settings.seed + 3))
+    recipes = full_recipes(augmentation(settings.dataset))
+    if settings.full:
+        return Plan(seeds, 5, recipes)
+    return Plan(seeds, 2, {name: shorter(name, recipe) for name, recipe in recipes.items()})
+
+
+def augmentation(dataset: str) -> tuple[str, ...]:
+    # A mirrored 2 is no 2.
+    return ("shift2",) if dataset == "digits" else ("flip", "shift2")
+
+
+def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
+    ours = Recipe(
+        epochs=40,
+        batch=128,
+        optimiser="AdamW",
+        rate=5e-3,
+        schedule="one-cycle",
+        augment=augment,
+        precision="bfloat16",
+        keep="best",
+    )
+    return {
+        "LeNet5, post A": Recipe(epochs=100, batch=128, optimiser="Adam", rate=1e-3, keep="last"),
+        "LeNet5, ours": replace(ours, points=every_epoch(40)),
+        "LeNet5, one minute": replace(ours, epochs=15, batch=256, rate=8e-3),
+        "SmallCNN, post E": Recipe(
+            epochs=200, batch=32, optimiser="NAdam", rate=1e-3, patience=3, keep="last"
+        ),
+        "SmallCNN, ours": replace(ours, epochs=20, channels_last=True),
+    }
+
+
+QUICK_EPOCHS = {
+    "LeNet5, post A": 8,
+    "LeNet5, ours": 6,
+    "LeNet5, one minute": 3,
+    "SmallCNN, post E": 4,
+    "SmallCNN, ours": 4,
+}
+
+
+def shorter(name: str, recipe: Recipe) -> Recipe:
+    epochs = QUICK_EPOCHS[name]
+    points = every_epoch(epochs) if recipe.points else ()
+    return replace(recipe, epochs=epochs, points=points)
+
+
+def images_of(splits: Splits, settings) -> Splits:
+    """The images that the profile uses: all, or in the quick profile a stratified few."""
+    if settings.full:
+        return splits
+    few = (QUICK_IMAGES, QUICK_TEST_IMAGES, QUICK_TEST_IMAGES, QUICK_TEST_IMAGES)
+    return Splits(*(some(part, count) for part, count in zip(splits, few, strict=True)))
+
+
+def some(part: ImageSet, count: int) -> ImageSet:
+    """The first images of each class, in equal shares of the set's own make-up, at most `count`."""
+    if count >= len(part):
+        return part
+    share = count / len(part)
+    rows = []
+    for label in part.labels.unique():
+        of_class = (part.labels == label).nonzero().flatten()
+        rows.append(of_class[: max(1, round(share * len(of_class)))])
+    return part.subset(torch.cat(rows).sort().values, f"first {count:,}")
+
+
+def notebooks_table() -> str:
+    """The README's table of notebooks, in Markdown."""
+    head = "| notebook | asks | minutes, quick | minutes, full |\n| --- | --- | --- | --- |"
+    rows = [
+        f"| [`{name}`](notebooks/{name}.ipynb) | {QUESTIONS[name]} | {quick:g} | {full:g} |"
+        for name, (quick, full) in MINUTES.items()
+    ]
+    return "\n".join([head, *rows])

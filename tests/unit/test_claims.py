@@ -1,0 +1,81 @@
+from dataclasses import replace
+
+import pytest
+
+from helpers.methods.statistics import Interval
+from helpers.series import claims
+from helpers.series.claims import CLAIMS, Claim, above, below, note, what_held, within
+
+MEASURED = {"n": "3 seeds", "control": "0.1 points"}
+
+
+def interval(value, low, high):
+    return Interval(value, low, high, 3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "low", "high", "verdict"),
+    [
+        (below(1), 0.2, 0.9, "held"),
+        (below(1), 0.2, 1.1, "undecided"),
+        (below(1), 1.0, 1.1, "failed"),
+        (above(1), 1.1, 1.2, "held"),
+        (above(1), 0.9, 1.2, "undecided"),
+        (above(1), 0.1, 0.9, "failed"),
+        (within(1, 2), 1.2, 1.8, "held"),
+        (within(1, 2), 0.2, 1.8, "undecided"),
+        (within(1, 2), 0.2, 2.8, "undecided"),
+        (within(1, 2), 2.2, 2.8, "failed"),
+        (below(1), float("nan"), float("nan"), "undecided"),
+    ],
+)
+def test_the_rule_gives_the_verdict(rule, low, high, verdict):
+    assert rule.verdict(low, high) == verdict
+
+
+@pytest.fixture
+def one_claim(monkeypatch):
+    claim = Claim("09", "X", "It holds", "a difference", below(0.01), "its control")
+    monkeypatch.setattr(claims, "CLAIMS", {"it": claim, "other": replace(claim, statement="Too")})
+    return claim
+
+
+def test_the_table_shows_value_interval_n_control_and_verdict(one_claim, settings):
+    outcomes = []
+    note(outcomes, "it", interval(-0.004, -0.006, 0.002), **MEASURED, settings=settings)
+    note(outcomes, "other", interval(0.02, 0.015, 0.03), **MEASURED, settings=settings)
+    table = what_held(outcomes, "09")
+    assert table.loc["It holds", "measured"] == "a difference: −0.4 [−0.6, 0.2] points"
+    assert table.loc["It holds", "holds if"] == "below 1.0 points"
+    assert table.loc["It holds", "control"] == "its control: 0.1 points"
+    assert table.verdict.tolist() == ["held", "failed"]
+
+
+def test_no_claim_is_dropped_noted_twice_or_made_up(one_claim, settings):
+    outcomes = []
+    note(outcomes, "it", interval(0, 0, 0), **MEASURED, settings=settings)
+    with pytest.raises(ValueError, match="not measured: other"):
+        what_held(outcomes, "09")
+    with pytest.raises(ValueError, match="noted already"):
+        note(outcomes, "it", interval(0, 0, 0), **MEASURED, settings=settings)
+    with pytest.raises(KeyError, match="no claim called 'new'"):
+        note(outcomes, "new", interval(0, 0, 0), **MEASURED, settings=settings)
+
+
+def test_a_claim_that_lacks_what_it_needs_is_not_re_run(monkeypatch, settings):
+    claim = Claim("09", "X", "s", "q", below(1), "c", dataset="cifar10", full=True)
+    monkeypatch.setattr(claims, "CLAIMS", {"it": claim})
+    outcome = note([], "it", interval(0, 0, 0), **MEASURED, settings=settings)
+    assert outcome.verdict == "not re-run"
+    assert outcome.reason == "needs the dataset cifar10 and the full profile"
+    there = replace(settings, dataset="cifar10", profile="full")
+    assert note([], "it", interval(0, 0, 0), **MEASURED, settings=there).verdict == "held"
+
+
+def test_every_claim_names_its_source_quantity_and_control():
+    for id, claim in CLAIMS.items():
+        assert claim.post in {"A", "B", "C", "D", "E", "A, E", "us"}, id
+        assert all((claim.statement, claim.quantity, claim.control)), id
+        assert claim.rule.low < claim.rule.high, id
+    statements = [claim.statement for claim in CLAIMS.values()]
+    assert len(set(statements)) == len(statements)

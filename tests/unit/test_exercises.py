@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from helpers.series import exercises
+from helpers.series.exercises import NotYetError
+
+
+def size(side, kernel, stride, padding):
+    return (side + 2 * padding - kernel) // stride + 1
+
+
+def by_image(batches):
+    right = sum((p == y).sum().item() for p, y in batches)
+    return right / sum(len(y) for _, y in batches)
+
+
+def by_batch(batches):
+    return sum((p == y).float().mean().item() for p, y in batches) / len(batches)
+
+
+def last_only(batches):
+    return [(p == y).float().mean().item() for p, y in batches][-1]
+
+
+def images():
+    out = torch.zeros(6, 2, 2, 3, dtype=torch.uint8)
+    out[3:] = torch.arange(1, 4, dtype=torch.uint8)[:, None, None, None]
+    return out
+
+
+LABELS = torch.tensor([0, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "rest"),
+    [
+        (exercises.check_output_size, size, ()),
+        (exercises.check_epoch_accuracy, by_image, ()),
+        (exercises.check_images_needed, 0.21 * 196**2, ()),
+        (exercises.check_majority_accuracy, 0.75, (LABELS,)),
+        (exercises.check_grey, lambda x: x.float().mean((1, 2, 3)), ()),
+        (exercises.check_duplicate_count, 2, (images(),)),
+    ],
+)
+def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
+    check(answer, *rest)
+    with pytest.raises(NotYetError, match="no answer yet"):
+        check(..., *rest)
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "rest", "hint"),
+    [
+        (exercises.check_output_size, lambda side, kernel, s, p: side - kernel + 1, (), "stride 2"),
+        (exercises.check_output_size, lambda side, k, s, p: side, (), "it is 3, not 5"),
+        (exercises.check_epoch_accuracy, last_only, (), "last batch alone"),
+        (exercises.check_epoch_accuracy, by_batch, (), "smaller batch weighs"),
+        (exercises.check_epoch_accuracy, lambda b: 9 * by_image(b), (), "a count"),
+        (exercises.check_epoch_accuracy, lambda b: 0.5, (), "8 of 9"),
+        (exercises.check_images_needed, 50, (), "Far too few"),
+        (exercises.check_images_needed, 2100, (), "standard error"),
+        (exercises.check_images_needed, 4 * 0.21 * 196**2, (), "one point wide"),
+        (exercises.check_images_needed, 5000, (), "equal to 0.01"),
+        (exercises.check_majority_accuracy, 75, (LABELS,), "not a percentage"),
+        (exercises.check_majority_accuracy, 0.25, (LABELS,), "commonest"),
+        (exercises.check_grey, lambda x: x.float().mean(), (), "One number per image"),
+        (exercises.check_grey, lambda x: x.sum((1, 2, 3)) / 255, (), "white image"),
+        (exercises.check_duplicate_count, 4, (images(),), "left over"),
+        (exercises.check_duplicate_count, 3, (images(),), "once or twice"),
+        (exercises.check_duplicate_count, 0.5, (images(),), "whole number"),
+    ],
+)
+def test_a_wrong_answer_gets_its_hint(check, answer, rest, hint):
+    with pytest.raises(NotYetError, match=hint):
+        check(answer, *rest)
+
+
+def test_an_unanswered_function_is_told_so():
+    with pytest.raises(NotYetError, match="returns nothing"):
+        exercises.check_output_size(lambda *a: None)

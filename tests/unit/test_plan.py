@@ -1,0 +1,62 @@
+from dataclasses import replace
+
+import pandas as pd
+import torch
+
+from helpers.datasets.imageset import ImageSet, Splits
+from helpers.series import opening, plan
+from helpers.settings import ROOT
+
+
+def imageset(count, classes=2):
+    labels = torch.arange(count) % classes
+    images = torch.zeros(count, 8, 8, 3, dtype=torch.uint8)
+    table = pd.DataFrame({"row": range(count)})
+    return ImageSet(images, labels, tuple("abcd"[:classes]), table, "made up", "key")
+
+
+def test_the_readme_shows_the_table_of_notebooks():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert plan.notebooks_table() in text
+
+
+def test_every_notebook_has_a_question_and_its_minutes():
+    names = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))]
+    assert list(plan.QUESTIONS) == list(plan.MINUTES) == names
+
+
+def test_a_few_images_keep_the_shares_of_the_classes_and_the_order():
+    few = plan.some(imageset(1000, classes=4), 100)
+    assert len(few) == 100
+    assert few.labels.bincount().tolist() == [25] * 4
+    assert few.table["row"].is_monotonic_increasing
+    assert plan.some(few, 500) is few
+
+
+def test_the_quick_profile_is_smaller_and_full_leaves_nothing_out(settings):
+    splits = Splits(*(imageset(6000) for _ in range(4)))
+    quick = plan.images_of(splits, settings)
+    assert [len(part) for part in quick] == [5000, 2500, 2500, 2500]
+    full = replace(settings, profile="full")
+    assert plan.images_of(splits, full) is splits
+    shorter, longer = plan.plan_for(settings).recipes, plan.plan_for(full).recipes
+    assert shorter.keys() == longer.keys()
+    assert all(shorter[name].epochs < longer[name].epochs for name in longer)
+
+
+def test_seeds_start_at_the_one_asked_for(settings):
+    assert plan.plan_for(replace(settings, seed=7)).seeds == (7, 8, 9)
+
+
+def test_digits_are_never_mirrored(settings):
+    for name, recipe in plan.plan_for(replace(settings, dataset="digits")).recipes.items():
+        assert "flip" not in recipe.augment, name
+
+
+def test_the_settings_cell_says_what_each_profile_uses(settings):
+    splits = Splits(*(imageset(10) for _ in range(4)))
+    text = opening.described("01", settings, splits, plan.plan_for(settings))
+    assert "10 training, 10 validation, 10 calibration, 10 test" in text
+    quick, full = (line for line in text.splitlines() if "seeds 0, 1, 2" in line)
+    assert all(text in quick for text in ("quick", "5,000", "6 epochs"))
+    assert all(text in full for text in ("full", "all images", "40 epochs"))
