@@ -13,6 +13,38 @@ import torch
 from .scene_draws import Dealer, pixel_noise
 
 Tensor = torch.Tensor
+PALETTES = {
+    "sky": (  # top, middle, bottom, shade, sun
+        "#2f7fd0 #79b6ea #d8effb #b9d3ea #fff1c4",
+        "#5a8cd6 #a5c6ef #ffe1cc #c9c4de #fff1c4",
+        "#5263ab #c78db4 #ffc79c #c993b0 #fff1c4",
+        "#1f97c2 #78cddd #e6f8ee #acd9de #fff1c4",
+    ),
+    "sea": (  # top, low, far, near, sun
+        "#6fb4ea #e3f3fb #4fa9cf #0d4f8b #fff6da",
+        "#7fcbe6 #f2fbf4 #5fd0cf #0b6f8f #fff6da",
+        "#7f8fd0 #ffcfa6 #b58fc4 #34407f #fff0c4",
+        "#8fa6b8 #e6ebec #7f9fb0 #2c4a60 #f6f4ea",
+    ),
+    "grass": (  # top, low, hill, far, near, petal
+        "#8cc7ee #eef8f4 #8fbf8a #b8d86a #2f7d3a #ffffff",
+        "#9fcdf0 #fff4d8 #a9c77c #d5d968 #4f8a2c #ffd84d",
+        "#f0b9a0 #fff0cf #b0b27a #cfcf72 #5b7a34 #ff9fb6",
+        "#a7d3dd #f3f9ea #7fb39a #98cf7f #1f6b4a #f6e7ff",
+    ),
+    "sand": (  # top, low, far, near, sun
+        "#9fd0ea #fdf1d8 #f3d9a4 #d9a35c #fff3cf",
+        "#f2b79a #ffeccb #f0c49a #c9824f #fff0c0",
+        "#c9d9e6 #fbf5e6 #efe0bd #cdb384 #ffffff",
+        "#b99ccf #ffd9b8 #e8b3a0 #a8646a #ffe7b8",
+    ),
+    "night": (  # top, middle, low, hill, moon
+        "#0b1033 #202e6b #5c5aa0 #141a3f #f4efd6",
+        "#071a2c #12405c #3f8590 #0a2233 #f2f6e6",
+        "#1a0f33 #47266b #a35a8c #1f1238 #ffe9c9",
+        "#0d1626 #1f3a5f #8a7f9e #101c30 #f6efe2",
+    ),
+}
 
 
 def rgb(*colours: str) -> Tensor:
@@ -100,15 +132,7 @@ def _cloud(deal: Dealer, x: Tensor, y: Tensor, width: Tensor) -> Tensor:
 
 def sky(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     """Blue or evening sky, a sun, four clouds."""
-    top, middle, bottom, shade, sun = pick(
-        deal,
-        [
-            "#2f7fd0 #79b6ea #d8effb #b9d3ea #fff1c4",
-            "#5a8cd6 #a5c6ef #ffe1cc #c9c4de #fff1c4",
-            "#5263ab #c78db4 #ffc79c #c993b0 #fff1c4",
-            "#1f97c2 #78cddd #e6f8ee #acd9de #fff1c4",
-        ],
-    )
+    top, middle, bottom, shade, sun = pick(deal, PALETTES["sky"])
     canvas = _gradient(x, y, top, middle, bottom, 1)
     _glow(canvas, x - deal(-0.9, 0.9), y - deal(-0.9, -0.3), sun, 0.13)
     for height in (0.75, 0.35, -0.1, -0.6):
@@ -122,15 +146,7 @@ def sky(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
 
 def sea(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     """A horizon with a low sun, and seven rows of waves that come nearer."""
-    top, low, far, near, sun = pick(
-        deal,
-        [
-            "#6fb4ea #e3f3fb #4fa9cf #0d4f8b #fff6da",
-            "#7fcbe6 #f2fbf4 #5fd0cf #0b6f8f #fff6da",
-            "#7f8fd0 #ffcfa6 #b58fc4 #34407f #fff0c4",
-            "#8fa6b8 #e6ebec #7f9fb0 #2c4a60 #f6f4ea",
-        ],
-    )
+    top, low, far, near, sun = pick(deal, PALETTES["sea"])
     horizon = deal(-0.6, -0.3)
     canvas = _gradient(x, y, top, (top + low) / 2, low, horizon)
     _glow(canvas, x - deal(-0.8, 0.8), y - horizon + deal(0, 0.2), sun, 0.14)
@@ -149,15 +165,7 @@ def sea(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
 
 def grass(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     """A far hill and seven rows of blades that come nearer, with flowers between them."""
-    top, low, hill, far, near, petal = pick(
-        deal,
-        [
-            "#8cc7ee #eef8f4 #8fbf8a #b8d86a #2f7d3a #ffffff",
-            "#9fcdf0 #fff4d8 #a9c77c #d5d968 #4f8a2c #ffd84d",
-            "#f0b9a0 #fff0cf #b0b27a #cfcf72 #5b7a34 #ff9fb6",
-            "#a7d3dd #f3f9ea #7fb39a #98cf7f #1f6b4a #f6e7ff",
-        ],
-    )
+    top, low, hill, far, near, petal = pick(deal, PALETTES["grass"])
     horizon = deal(-0.7, -0.45)
     canvas = _gradient(x, y, top, (top + low) / 2, low, horizon)
     hills = y - horizon - _swell(deal, x, 2.2, 0.07)
@@ -179,15 +187,7 @@ def grass(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
 
 def sand(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     """Four dunes with ripples and grain under a pale sky."""
-    top, low, far, near, sun = pick(
-        deal,
-        [
-            "#9fd0ea #fdf1d8 #f3d9a4 #d9a35c #fff3cf",
-            "#f2b79a #ffeccb #f0c49a #c9824f #fff0c0",
-            "#c9d9e6 #fbf5e6 #efe0bd #cdb384 #ffffff",
-            "#b99ccf #ffd9b8 #e8b3a0 #a8646a #ffe7b8",
-        ],
-    )
+    top, low, far, near, sun = pick(deal, PALETTES["sand"])
     horizon = deal(-0.65, -0.35)
     canvas = _gradient(x, y, top, (top + low) / 2, low, horizon)
     _glow(canvas, x - deal(-0.9, 0.9), y - deal(-0.95, -0.6), sun, 0.13)
@@ -224,15 +224,7 @@ def _stars(deal: Dealer, x: Tensor, y: Tensor, pixel: float, cells: int = 8) -> 
 
 def night(deal: Dealer, x: Tensor, y: Tensor, pixel: float) -> Tensor:
     """Stars, a moon, and the outlines of two wooded hills."""
-    top, middle, low, hill, moon = pick(
-        deal,
-        [
-            "#0b1033 #202e6b #5c5aa0 #141a3f #f4efd6",
-            "#071a2c #12405c #3f8590 #0a2233 #f2f6e6",
-            "#1a0f33 #47266b #a35a8c #1f1238 #ffe9c9",
-            "#0d1626 #1f3a5f #8a7f9e #101c30 #f6efe2",
-        ],
-    )
+    top, middle, low, hill, moon = pick(deal, PALETTES["night"])
     canvas = _gradient(x, y, top, middle, low, 1)
     lay(canvas, moon, _stars(deal, x, y, pixel))
     _glow(canvas, x - deal(-0.85, 0.85), y - deal(-0.85, -0.25), moon, 0.12)

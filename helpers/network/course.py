@@ -175,7 +175,8 @@ def _train(course, epoch):
             course.schedule.step()
         for point in due.get(step + 1, ()):
             _store(course, point)
-    return torch.cat((measured.cpu().double(), torch.tensor(rates).double()[:, None]), 1)
+    rates = torch.tensor(rates, dtype=torch.float64)[:, None]
+    return torch.cat((measured.cpu().double(), rates), 1)
 
 
 def _precision(course):

@@ -104,7 +104,8 @@ def channel_moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...
     shares = torch.stack(counts).cpu().double() / (images.numel() // images.shape[-1])
     mean = shares @ values
     std = (shares @ values.square() - mean.square()).clamp(min=0).sqrt()
-    return tuple(mean.tolist()), tuple(std.tolist())
+    # They become part of a checkpoint's key: the last digits of a sum differ between machines.
+    return tuple(tuple(round(x, 6) for x in part.tolist()) for part in (mean, std))
 
 
 def parameter_count(model: nn.Module) -> int:

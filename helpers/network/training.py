@@ -75,14 +75,16 @@ def load_or_train(
     then in the cache, under a key of all that changes the result; what is damaged is trained
     again, what was interrupted goes on. The model is on `settings.device`, in evaluation mode.
     """
-    model = build(name, len(train.classes), seed, **options)
     facts = {"model": name, "options": options, "classes": len(train.classes)}
     facts |= _facts(train, validation, watch or {}, recipe, seed)
     folder = f"{name}-{seed}-{checkpoints.key_of(facts)}"
     cached = settings.cache_dir / "trained" / folder
+    model = build(name, len(train.classes), seed, **options)
     found = _find((checkpoints.SHIPPED / folder, cached), model, settings.device, say)
     if found:
         return found
+    # Anew: a checkpoint that could not be used may have left some of its weights.
+    model = build(name, len(train.classes), seed, **options)
     say(f"{_title(facts)}: training on {len(train):,} images")
     work = cached.with_name(f"{folder}.unfinished")
     trained = fit(model, train, validation, recipe, seed, settings.device, watch, say, work)
@@ -115,9 +117,10 @@ def fit(
     state is left as it was. Raises ValueError for sets that do not fit together and for points
     without a folder, FloatingPointError, naming epoch and iteration, for a loss that is no number.
     """
-    judges = {"validation": validation, **(watch or {})}
-    _check(train, judges, recipe, folder)
-    facts = _facts(train, validation, watch or {}, recipe, seed)
+    watch = watch or {}
+    _check(train, validation, watch, recipe, folder)
+    judges = {"validation": validation, **watch}
+    facts = _facts(train, validation, watch, recipe, seed)
     run = checkpoints.key_of({**facts, "start": _digest(model)})
     now = course.begin(model, train, judges, recipe, seed, device, folder)
     if folder:
@@ -240,12 +243,12 @@ def _ending(now, kept):
     return f"stopped, {recipe.monitor} no better for {epochs - now.best_epoch} epochs; {kept_line}"
 
 
-def _check(train, judges, recipe, folder):
-    for part in judges.values():
+def _check(train, validation, watch, recipe, folder):
+    for part in (validation, *watch.values()):
         if part.classes != train.classes:
             raise ValueError(f"{part.name} has other classes than {train.name}")
-    if "train" in judges:
-        raise ValueError("a watched set cannot be called train")
+    for name in {"train", "validation"} & watch.keys():
+        raise ValueError(f"a watched set cannot be called {name}: it would take that set's place")
     if recipe.points and folder is None:
         raise ValueError("a recipe with points needs a folder for the weights at them")
 

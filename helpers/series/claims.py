@@ -101,7 +101,7 @@ CLAIMS: dict[str, Claim] = {
         statement="The scores of the last test batch stand for the test set",
         quantity="root mean square over epochs of accuracy on the last batch less that on all",
         rule=below(0.02),
-        control="the same for 1,000 test images drawn at random",
+        control="the same for more test images, drawn at random",
     ),
     "hundred-epochs": Claim(
         notebook="01",
@@ -191,7 +191,7 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def note(outcomes: list, id: str, interval, *, n: str, control: str, settings) -> Outcome:
+def note(outcomes: list, id: str, interval, *, n: str, control: str, settings) -> None:
     """Measure claim `id`: judge `interval` (value, low, high) and add the outcome to `outcomes`.
 
     Raises KeyError for a claim that was never written down, and ValueError for one noted twice.
@@ -204,7 +204,6 @@ def note(outcomes: list, id: str, interval, *, n: str, control: str, settings) -
     reason = missing(CLAIMS[id], settings)
     verdict = NOT_RE_RUN if reason else CLAIMS[id].rule.verdict(low, high)
     outcomes.append(Outcome(id, value, low, high, n, control, verdict, reason))
-    return outcomes[-1]
 
 
 def missing(claim: Claim, settings) -> str:

@@ -51,22 +51,23 @@ def augmentation(dataset: str) -> tuple[str, ...]:
 def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
     ours = Recipe(
         epochs=40,
-        batch=128,
+        batch=256,
         optimiser="AdamW",
-        rate=5e-3,
+        rate=4e-3,
         schedule="one-cycle",
         augment=augment,
         precision="bfloat16",
+        channels_last=True,
         keep="best",
     )
     return {
         "LeNet5, post A": Recipe(epochs=100, batch=128, optimiser="Adam", rate=1e-3, keep="last"),
         "LeNet5, ours": replace(ours, points=every_epoch(40)),
-        "LeNet5, one minute": replace(ours, epochs=15, batch=256, rate=8e-3),
+        "LeNet5, one minute": replace(ours, epochs=15),
         "SmallCNN, post E": Recipe(
             epochs=200, batch=32, optimiser="NAdam", rate=1e-3, patience=3, keep="last"
         ),
-        "SmallCNN, ours": replace(ours, epochs=20, channels_last=True),
+        "SmallCNN, ours": replace(ours, epochs=20),
     }
 
 

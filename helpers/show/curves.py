@@ -45,7 +45,8 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> NotebookFigure:
         ends = []
         for index, (label, history) in enumerate(histories.items()):
             ends += _run(ax, label, history, quantity, class_colour(index), len(histories) == 1)
-        ax.set(xlabel="epoch", title=f"{quantity.capitalize()} (dashed: training; dot: best)")
+        unit = " in nats" if quantity == "loss" else ""
+        ax.set(xlabel="epoch", title=f"{quantity.capitalize()}{unit} (dashed: training; dot: best)")
         count_axis(ax.xaxis)
         ax.grid(axis="y")
         _end_labels(ax, ends)
@@ -107,7 +108,8 @@ def iteration_curves(iterations: pd.DataFrame, window: int | None = None) -> Not
         smooth = values.rolling(window, center=True, min_periods=1).mean()
         ax.plot(iterations["iteration"], values, color=mix(BLUE, 0.6, "white"), linewidth=0.6)
         ax.plot(iterations["iteration"], smooth, color=mix(BLUE, 0.35, "black"))
-        title = f"{quantity.capitalize()} of a batch, and its mean over {window} iterations"
+        unit = ", nats," if quantity == "loss" else ","
+        title = f"{quantity.capitalize()} of a batch{unit} and its mean over {window} iterations"
         ax.set(xlabel="iteration", title=title)
         count_axis(ax.xaxis, 6)
         _rule_epochs(ax, iterations)

@@ -65,11 +65,13 @@ def test_no_claim_is_dropped_noted_twice_or_made_up(one_claim, settings):
 def test_a_claim_that_lacks_what_it_needs_is_not_re_run(monkeypatch, settings):
     claim = Claim("09", "X", "s", "q", below(1), "c", dataset="cifar10", full=True)
     monkeypatch.setattr(claims, "CLAIMS", {"it": claim})
-    outcome = note([], "it", interval(0, 0, 0), **MEASURED, settings=settings)
-    assert outcome.verdict == "not re-run"
-    assert outcome.reason == "needs the dataset cifar10 and the full profile"
-    there = replace(settings, dataset="cifar10", profile="full")
-    assert note([], "it", interval(0, 0, 0), **MEASURED, settings=there).verdict == "held"
+    here, there = [], []
+    note(here, "it", interval(0, 0, 0), **MEASURED, settings=settings)
+    assert here[0].verdict == "not re-run"
+    assert here[0].reason == "needs the dataset cifar10 and the full profile"
+    asked = replace(settings, dataset="cifar10", profile="full")
+    note(there, "it", interval(0, 0, 0), **MEASURED, settings=asked)
+    assert there[0].verdict == "held"
 
 
 def test_every_claim_names_its_source_quantity_and_control():

@@ -380,6 +380,9 @@ def test_sets_that_do_not_fit_together_are_refused(tmp_path):
         fit(small_net(), TRAIN, VALIDATION.subset([], "none"), recipe)
     with pytest.raises(ValueError, match="needs a folder"):
         fit(small_net(), TRAIN, VALIDATION, replace(recipe, points=(1,)))
+    for taken in ("train", "validation"):
+        with pytest.raises(ValueError, match=f"cannot be called {taken}"):
+            fit(small_net(), TRAIN, VALIDATION, recipe, watch={taken: TEST})
     with pytest.raises(ValueError, match="no augmentation 'spin'"):
         fit(small_net(), TRAIN, VALIDATION, replace(recipe, augment=("spin",)))
 
