@@ -14,20 +14,19 @@ def progress(
 ) -> Callable[[float], None]:
     """A function to call with how much more is done, which says how far the work has come.
 
-    It says a line at most each `every` seconds, so none at all about work that is shorter, and
-    a last line once `total` is reached if it ever said one.
+    It says nothing about work shorter than `every` seconds, then a line each time that the time
+    spent has doubled, and a last line once `total` is reached if it ever said one.
     """
-    began = last = clock()
+    began, due = clock(), every
     done, told = 0.0, False
 
     def advance(more: float) -> None:
-        nonlocal done, last, told
+        nonlocal done, due, told
         done += more
-        now = clock()
-        finished = done >= total
-        if (told and finished) or now - last >= every:
-            left = "" if finished else f", {(now - began) * (total / done - 1):.0f} s left"
-            say(f"{what}: {done:,.0f} of {total:,.0f} {unit} in {now - began:.0f} s{left}")
-            last, told = now, not finished
+        spent, finished = clock() - began, done >= total
+        if (told and finished) or spent >= due:
+            left = "" if finished else f", {spent * (total / done - 1):.0f} s left"
+            say(f"{what}: {done:,.0f} of {total:,.0f} {unit} in {spent:.0f} s{left}")
+            due, told = 2 * spent, not finished
 
     return advance

@@ -34,6 +34,7 @@ NAME_SIZE = 9.5
 NAME_PIXELS = 190
 MOST_CLASSES_WITH_IMAGES = 12
 MOST_BARS = 10
+MOST_PANELS = 9
 ANGLE, SLANTED_PIXELS = 60, 150
 SLOPE = cos(radians(ANGLE)), sin(radians(ANGLE))
 ROW = 0.28
@@ -329,10 +330,10 @@ def _confusion_names(ax: Axes, classes, grid: _Grid) -> None:
 def attributes(table: pd.DataFrame, columns: Sequence[str] | None = None) -> NotebookFigure:
     """How often each value of a table's columns occurs: bars for kinds, histograms for numbers.
 
-    columns: which (all that vary, without text that is nearly different in each row, such as
-    paths). Of kinds the ten most frequent are shown. NaN is left out, and counted in the title.
+    columns: which (the first nine that vary, without names and numbers that differ in each row,
+    such as paths and indices). Of kinds the ten most frequent are shown. NaN is left out, and counted in the title.
     """
-    columns = list(columns or [name for name in table if _tells(table[name])])
+    columns = list(columns or [name for name in table if _tells(table[name])][:MOST_PANELS])
     if not columns:
         raise ValueError("no column of the table has several values that recur")
     across = min(3, len(columns))
@@ -349,6 +350,8 @@ def attributes(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Not
 
 def _tells(values: pd.Series) -> bool:
     distinct = values.nunique()
+    if pd.api.types.is_integer_dtype(values) and distinct == len(values):
+        return False
     return distinct > 1 and (_measured(values) or distinct <= max(30, len(values) // 20))
 
 

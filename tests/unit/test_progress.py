@@ -17,12 +17,13 @@ def test_short_work_is_not_mentioned():
     assert lines(100, 0.019) == []
 
 
-def test_long_work_has_a_line_each_two_seconds_and_one_at_the_end():
-    said = lines(5, 1.0)
+def test_long_work_has_a_line_whenever_its_time_has_doubled_and_one_at_the_end():
+    said = lines(9, 1.0)
     assert said == [
-        "reading: 2 of 5 images in 2 s, 3 s left",
-        "reading: 4 of 5 images in 4 s, 1 s left",
-        "reading: 5 of 5 images in 5 s",
+        "reading: 2 of 9 images in 2 s, 7 s left",
+        "reading: 4 of 9 images in 4 s, 5 s left",
+        "reading: 8 of 9 images in 8 s, 1 s left",
+        "reading: 9 of 9 images in 9 s",
     ]
 
 

@@ -408,7 +408,7 @@ def test_ci_runs_the_tests_on_the_data_beside_the_checkout(tmp_path: Path, data:
         shared.mkdir(parents=True)
     command = [SHELL, folder / ".ci" / "run"]
     environment = {"PATH": os.environ["PATH"]}
-    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
     assert said.stdout == f"{folder}|test|{shared if data else 'unset'}\n"
 
 
