@@ -6,7 +6,7 @@ import pytest
 
 from helpers.settings import Settings, read_settings
 
-CIFAR10 = ("cifar10.zip", "cifar-10-batches-py", "cifar-10-python.tar.gz")
+CIFAR10 = ("cifar10.zip", "cifar10", "cifar-10-batches-py", "cifar-10-python.tar.gz")
 
 
 @pytest.fixture

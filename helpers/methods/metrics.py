@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from .statistics import Interval, wilson_interval
+
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
     """Share of rows of `logits` (N, C), or scores, that are largest at `labels` (N,): a scalar.
@@ -32,10 +34,12 @@ def confusion_matrix(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
     return torch.bincount(both[0] * classes + both[1], minlength=classes**2).view(classes, classes)
 
 
-def class_accuracy(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Share of each class's images that are predicted as that class (recall), (C,).
+def class_intervals(matrix: Tensor) -> list[Interval]:
+    """Share of each class's images that are predicted as that class (recall), Wilson's interval.
 
-    NaN for a class without images. Raises as `confusion_matrix` does.
+    matrix: (C, C) counts, rows the true class. All NaN, n = 0, for a class without images.
     """
-    matrix = confusion_matrix(predicted, labels, classes)
-    return matrix.diagonal() / matrix.sum(1)
+    nan = float("nan")
+    rights, totals = matrix.diagonal().tolist(), matrix.sum(1).tolist()
+    pairs = zip(rights, totals, strict=True)
+    return [wilson_interval(right, n) if n else Interval(nan, nan, nan, 0) for right, n in pairs]

@@ -250,17 +250,22 @@ def _check_level(level: float) -> None:
         raise ValueError(f"level is {level}: give a share between 0 and 1, such as 0.95")
 
 
-def deviation_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Interval:
-    """Interval of the standard deviation of independent normal `values` (K,), by chi-squared.
+def deviation_interval(values: Tensor | Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+    """Interval of the standard deviation within the rows of `values` (G, K), by chi-squared.
 
-    With few values it is wide: for three it reaches from half to six times the deviation. One
-    value has none: all three numbers are NaN. Raises ValueError where a value is not finite.
+    The groups, say recipes with K training seeds each, may differ in their means, but are taken
+    to be normal with the same deviation: one group of three reaches from half to six times its
+    deviation, five of them from 0.7 to 1.8. NaN for K = 1. Raises ValueError where a value is not
+    finite.
     """
-    values = _finite(torch.as_tensor(values, dtype=torch.float64), "values")
+    values = torch.as_tensor(values, dtype=torch.float64)
+    _finite(values.flatten(), "values")
     _check_level(level)
-    n = len(values)
-    if n == 1:
-        return Interval(math.nan, math.nan, math.nan, 1)
-    squares = (n - 1) * values.var().item()
-    tails = (special.chdtri(n - 1, 0.5 - level / 2), special.chdtri(n - 1, 0.5 + level / 2))
-    return Interval(values.std().item(), *(math.sqrt(squares / tail) for tail in tails), n)
+    groups, each = values.shape
+    freedom = groups * (each - 1)
+    if not freedom:
+        return Interval(math.nan, math.nan, math.nan, groups)
+    variance = values.var(1).mean().item()
+    tails = (special.chdtri(freedom, 0.5 - level / 2), special.chdtri(freedom, 0.5 + level / 2))
+    bounds = (math.sqrt(freedom * variance / tail) for tail in tails)
+    return Interval(math.sqrt(variance), *bounds, groups * each)

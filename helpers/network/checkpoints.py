@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from helpers.datasets.download import sha256_of
 from helpers.network.signatures import save_tensors
 from helpers.settings import ROOT
 
@@ -100,7 +101,7 @@ def read_finished(
     try:
         card = json.loads((folder / CARD).read_text())
         files = {WEIGHTS: card["sha256"], **card["files"]}
-        broken = [name for name, found in files.items() if _sum(folder / name) != found]
+        broken = [name for name, found in files.items() if sha256_of(folder / name) != found]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder.name} is incomplete or damaged: {error!r}") from error
     if broken:
@@ -119,8 +120,4 @@ def _is_whole(folder):
 
 def _sums(folder):
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): _sum(file) for file in files}
-
-
-def _sum(file):
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}

@@ -76,6 +76,8 @@ def load_or_train(
     again, what was interrupted goes on. The model is on `settings.device`, in evaluation mode.
     """
     facts = {"model": name, "options": options, "classes": len(train.classes)}
+    # The images' side is in their key, so it need not be in the network's.
+    options = {"side": train.images.shape[1], **options}
     facts |= _facts(train, validation, watch or {}, recipe, seed)
     folder = f"{name}-{seed}-{checkpoints.key_of(facts)}"
     cached = settings.cache_dir / "trained" / folder

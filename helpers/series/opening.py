@@ -9,7 +9,7 @@ import torch
 
 from helpers.datasets.imageset import Splits
 from helpers.datasets.load import load
-from helpers.series.plan import MINUTES, QUICK_IMAGES, Plan, images_of, plan_for
+from helpers.series.plan import MINUTES, QUICK_IMAGES, QUICK_TEST_IMAGES, Plan, images_of, plan_for
 from helpers.settings import Settings, read_settings
 from helpers.show.style import apply_style
 
@@ -33,6 +33,7 @@ def open_notebook(number: str, side: int | None = None) -> tuple[Settings, Split
 def described(number: str, settings: Settings, data: Splits, plan: Plan) -> str:
     name = next(name for name in MINUTES if name.startswith(number))
     minutes = MINUTES[name][settings.full]
+    measured_on = "as measured on " + ("CIFAR-10" if settings.full else "scenes")
     counts = ", ".join(
         f"{len(part):,} {use}"
         for part, use in zip(data, ("training", "validation", "calibration", "test"), strict=True)
@@ -46,7 +47,7 @@ def described(number: str, settings: Settings, data: Splits, plan: Plan) -> str:
         ("device", device_line(settings.device)),
         (
             "minutes",
-            f"about {minutes:g} on two cores, nothing trained yet",
+            f"about {minutes:g} on two cores with nothing trained yet, {measured_on}",
         ),
     ]
     for text in dict.fromkeys(note for part in data for note in part.notes):
@@ -57,10 +58,12 @@ def described(number: str, settings: Settings, data: Splits, plan: Plan) -> str:
 def profile_line(settings: Settings, plan: Plan) -> str:
     seeds = ", ".join(map(str, plan.seeds))
     recipe = plan.recipes["LeNet5, ours"]
-    images = "all images" if settings.full else f"at most {QUICK_IMAGES:,} training images"
+    few = f"at most {QUICK_IMAGES:,} training and {QUICK_TEST_IMAGES:,} other images each"
+    images = "all images" if settings.full else few
+    epochs = ", ".join(str(recipe.epochs) for recipe in plan.recipes.values())
     return (
-        f"seeds {seeds}; {images}; LeNet5 kept at {len(recipe.points)} points "
-        f"in {recipe.epochs} epochs"
+        f"seeds {seeds}; {images}; post A's loop for {plan.loop_epochs} epochs; recipes for at "
+        f"most {epochs} epochs; our LeNet5's weights kept at {len(recipe.points)} points"
     )
 
 
@@ -72,7 +75,7 @@ def other_profile(settings: Settings) -> str:
 
 def device_line(device: torch.device) -> str:
     if device.type == "cpu":
-        return f"CPU, {torch.get_num_threads()} threads"
+        return f"CPU, threads: {torch.get_num_threads()}"
     return (
         f"{device.type}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else "MPS"
     )

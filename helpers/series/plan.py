@@ -102,7 +102,7 @@ def some(part: ImageSet, count: int) -> ImageSet:
     rows = []
     for label in part.labels.unique():
         of_class = (part.labels == label).nonzero().flatten()
-        rows.append(of_class[: max(1, round(share * len(of_class)))])
+        rows.append(of_class[: max(1, int(share * len(of_class)))])
     return part.subset(torch.cat(rows).sort().values, f"first {count:,}")
 
 

@@ -331,7 +331,8 @@ def attributes(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Not
     """How often each value of a table's columns occurs: bars for kinds, histograms for numbers.
 
     columns: which (the first nine that vary, without names and numbers that differ in each row,
-    such as paths and indices). Of kinds the ten most frequent are shown. NaN is left out, and counted in the title.
+    such as paths and indices). Of kinds the ten most frequent are shown. NaN is left out, and
+    counted in the title.
     """
     columns = list(columns or [name for name in table if _tells(table[name])][:MOST_PANELS])
     if not columns:

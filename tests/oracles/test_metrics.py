@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn import metrics
 
-from helpers.methods.metrics import accuracy, class_accuracy, confusion_matrix
+from helpers.methods.metrics import accuracy, class_intervals, confusion_matrix
 
 
 @pytest.mark.parametrize(("count", "classes"), [(1, 2), (50, 10), (4000, 7)])
@@ -20,5 +20,6 @@ def test_against_scikit_learn(count, classes):
     recall = metrics.recall_score(
         labels, predicted, labels=names, average=None, zero_division=float("nan")
     )
-    found = class_accuracy(predicted, labels, classes).tolist()
+    intervals = class_intervals(confusion_matrix(predicted, labels, classes))
+    found = [interval.value for interval in intervals]
     assert found == pytest.approx(recall.tolist(), nan_ok=True)

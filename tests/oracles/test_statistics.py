@@ -115,10 +115,11 @@ def test_cliffs_delta_is_the_mann_whitney_statistic_rescaled():
 
 
 def test_deviation_interval_inverts_the_chi_squared_distribution():
-    values = torch.tensor([0.697, 0.701, 0.694, 0.699])
-    got = deviation_interval(values)
-    n, variance = 4, values.double().var().item()
+    groups = [[0.697, 0.701, 0.694], [0.561, 0.569, 0.557]]
+    got = deviation_interval(groups)
+    variance = np.var(groups, axis=1, ddof=1).mean()
     assert got.value == pytest.approx(variance**0.5)
-    assert stats.chi2.cdf((n - 1) * variance / got.low**2, n - 1) == pytest.approx(0.975)
-    assert stats.chi2.cdf((n - 1) * variance / got.high**2, n - 1) == pytest.approx(0.025)
-    assert math.isnan(deviation_interval([0.7]).value)
+    assert stats.chi2.cdf(4 * variance / got.low**2, 4) == pytest.approx(0.975)
+    assert stats.chi2.cdf(4 * variance / got.high**2, 4) == pytest.approx(0.025)
+    assert got.n == 6
+    assert math.isnan(deviation_interval([[0.7], [0.6]]).value)

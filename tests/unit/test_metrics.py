@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.methods.metrics import accuracy, class_accuracy, confusion_matrix
+from helpers.methods.metrics import accuracy, class_intervals, confusion_matrix
+from helpers.methods.statistics import wilson_interval
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 steady = settings(derandomize=True, deadline=None, database=None, max_examples=60)
@@ -33,10 +34,12 @@ def test_confusion_matrix_has_the_true_class_in_rows():
     assert matrix.dtype == torch.int64
 
 
-def test_class_accuracy_by_hand():
-    found = class_accuracy(torch.tensor([1, 0, 2, 2]), torch.tensor([0, 0, 2, 2]), 4)
-    assert found.tolist()[::2] == [0.5, 1]
-    assert found[[1, 3]].isnan().all()
+def test_class_intervals_by_hand():
+    matrix = torch.tensor([[1, 1, 0], [0, 0, 0], [0, 0, 2]])
+    found = class_intervals(matrix)
+    assert [interval.n for interval in found] == [2, 0, 2]
+    assert (found[0], found[2]) == (wilson_interval(1, 2), wilson_interval(2, 2))
+    assert all(math.isnan(number) for number in found[1][:3])
 
 
 @steady
@@ -48,8 +51,8 @@ def test_the_three_agree(count, classes, seed):
     assert matrix.sum() == count
     assert torch.equal(matrix.sum(1), labels.bincount(minlength=classes))
     assert matrix.trace() / count == pytest.approx(accuracy(logits, labels).item())
-    shares = class_accuracy(predicted, labels, classes).nan_to_num() * matrix.sum(1) / count
-    assert shares.sum().item() == pytest.approx(accuracy(logits, labels).item(), abs=1e-6)
+    rights = [interval.value * interval.n for interval in class_intervals(matrix) if interval.n]
+    assert sum(rights) / count == pytest.approx(accuracy(logits, labels).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("device", DEVICES)
