@@ -50,7 +50,7 @@ def exactly(value: float) -> Rule:
 @dataclass(frozen=True)
 class Claim:
     """One claim. `post` is the letter of the post (ours: "us"), "implied" where its code takes the
-    claim for granted; `unit` is "points" or "".
+    claim for granted. `unit` is "points" (differences of shares), "%" or "".
 
     `dataset` and `full` say what the claim needs: a claim about CIFAR-10 after 100 epochs cannot
     be judged on generated scenes after three.
@@ -74,6 +74,7 @@ CLAIMS: dict[str, Claim] = {
         statement="No image of the test set is also in the training set",
         quantity="share of test images whose pixels are found among the training images",
         rule=exactly(0),
+        unit="%",
         control="the same search for training images finds all of them",
     ),
     "colour-is-not-class": Claim(
@@ -143,6 +144,7 @@ CLAIMS: dict[str, Claim] = {
         statement="The post's net reaches about 68 % validation accuracy",
         quantity="validation accuracy at the best epoch, stopped with patience 3",
         rule=within(0.66, 0.70),
+        unit="%",
         control="the same net by our recipe",
         dataset="cifar10",
         full=True,
@@ -250,8 +252,7 @@ def row(claim: Claim, outcome: Outcome) -> dict[str, str]:
 
 def shown(claim: Claim, outcome: Outcome) -> str:
     value, low, high = (quantity(claim, x) for x in (outcome.value, outcome.low, outcome.high))
-    unit = " points" if claim.unit else ""
-    return f"{value} [{low}, {high}]{unit}"
+    return f"{value} [{low}, {high}] {claim.unit}".strip()
 
 
 def quantity(claim: Claim, x: float) -> str:
@@ -263,11 +264,12 @@ def quantity(claim: Claim, x: float) -> str:
 
 def limits(claim: Claim) -> str:
     low, high = claim.rule
-    unit = " points" if claim.unit else ""
     if high - low < 1e-6:
-        return f"exactly {quantity(claim, (low + high) / 2)}{unit}"
-    if math.isinf(low):
-        return f"below {quantity(claim, high)}{unit}"
-    if math.isinf(high):
-        return f"above {quantity(claim, low)}{unit}"
-    return f"between {quantity(claim, low)} and {quantity(claim, high)}{unit}"
+        words = f"exactly {quantity(claim, (low + high) / 2)}"
+    elif math.isinf(low):
+        words = f"below {quantity(claim, high)}"
+    elif math.isinf(high):
+        words = f"above {quantity(claim, low)}"
+    else:
+        words = f"between {quantity(claim, low)} and {quantity(claim, high)}"
+    return f"{words} {claim.unit}".strip()

@@ -63,7 +63,7 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
     return {
         "LeNet5, post A": Recipe(epochs=100, batch=128, optimiser="Adam", rate=1e-3, keep="last"),
         "LeNet5, ours": replace(ours, points=every_epoch(40)),
-        "LeNet5, one minute": replace(ours, epochs=15),
+        "LeNet5, one minute": replace(ours, epochs=18),
         "SmallCNN, post E": Recipe(
             epochs=200, batch=32, optimiser="NAdam", rate=1e-3, patience=3, keep="last"
         ),

@@ -151,6 +151,17 @@ def percent_range(interval, digits: int = 1) -> str:
     return f"{value}{NO_BREAK}[{low},{NO_BREAK}{high}]"
 
 
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of shares in percentage points, with its sign: -0.058 as "−5.8"."""
+    return f"{100 * difference:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def points_range(interval, digits: int = 1) -> str:
+    """An interval of a difference as "−5.8 [−6.4, −5.2]", in percentage points."""
+    value, low, high = (points(x, digits) for x in (interval.value, interval.low, interval.high))
+    return f"{value}{NO_BREAK}[{low},{NO_BREAK}{high}]"
+
+
 def percent_axis(axis) -> None:
     """Label an axis that runs from 0 to 1 in percent: `percent_axis(ax.yaxis)`."""
     axis.set_major_formatter(lambda share, _: f"{100 * share:.6g}{NO_BREAK}%")

@@ -58,5 +58,7 @@ def test_the_settings_cell_says_what_each_profile_uses(settings):
     text = opening.described("01", settings, splits, plan.plan_for(settings))
     assert "10 training, 10 validation, 10 calibration, 10 test" in text
     quick, full = (line for line in text.splitlines() if "seeds 0, 1, 2" in line)
-    assert all(text in quick for text in ("quick", "5,000", "6 epochs"))
-    assert all(text in full for text in ("full", "all images", "40 epochs"))
+    assert all(text in quick for text in ("quick", "5,000", "loop for 2", "8, 6, 3", "10 points"))
+    assert all(
+        text in full for text in ("full", "all images", "loop for 5", "100, 40", "44 points")
+    )

@@ -236,3 +236,9 @@ def test_number_grid_refuses_what_is_no_matrix():
     _, ax = style.panels(1)
     with pytest.raises(ValueError, match="needs a matrix"):
         number_grid(ax, [1, 2, 3])
+
+
+def test_differences_are_signed_points_with_a_true_minus():
+    assert [style.points(x) for x in (0.006, -0.058)] == ["+0.6", "\N{MINUS SIGN}5.8"]
+    interval = SimpleNamespace(value=0.091, low=-0.085, high=0.096)
+    assert style.points_range(interval) == f"+9.1{SPACE}[\N{MINUS SIGN}8.5,{SPACE}+9.6]"
