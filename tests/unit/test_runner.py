@@ -159,7 +159,7 @@ def test_the_environment_has_the_settings_and_finds_helpers(settings, monkeypatc
     assert given["PYTHONPATH"].split(os.pathsep) == [str(runner.ROOT), "elsewhere"]
 
 
-ROOTS = ["/check/repo/main", "/home/ann/second-look", "/r", "/srv/a b/repo", "/work/main"]
+ROOTS = ["/check/repo/main", "/home/ann/second-look", "/r", "/srv/a b/repo", "/workspaces/main"]
 
 MACHINE_PATHS = [
     "/home/ann/data",
@@ -172,7 +172,7 @@ MACHINE_PATHS = [
     "/opt/conda/lib/python3.11",
     "/usr/lib",
     "/mnt",
-    "/work/main",
+    "/workspaces/main",
     "/workspace/repo",
     r"C:\Users\ann",
     r"C:\\Users\\ann",
@@ -185,7 +185,7 @@ NO_MACHINE_PATHS = [
     "http://127.0.0.1:8888/tmp/x",
     "../shared/data",
     "a/usr/b",
-    "data/tmp/x ./tmp/x ~/work/x */opt/x",
+    "data/tmp/x ./tmp/x ~/opt/x */opt/x",
     "1/2 and 3 /4",
     "<tmp>x</tmp> <var>n</var>",
     "/homeward /optimal /various",
