@@ -1,6 +1,7 @@
 """The book of the series: Sphinx reads this in a copy of the folder, which `./run book` makes."""
 
 project = "Second Look"
+author = "the Second Look authors"
 html_title = project
 extensions = ["myst_nb", "sphinx-mathjax-offline"]
 

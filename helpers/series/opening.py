@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import replace
 
 import pandas as pd
@@ -52,7 +53,12 @@ def described(number: str, settings: Settings, data: Splits, plan: Plan) -> str:
     ]
     for text in dict.fromkeys(note for part in data for note in part.notes):
         lines.append(("note", text))
-    return "\n".join(f"{name:9}{text}" for name, text in lines)
+    return "\n".join(indented(name, text) for name, text in lines)
+
+
+def indented(name: str, text: str) -> str:
+    """A line of the settings cell, broken where a page of the book would cut it."""
+    return textwrap.fill(f"{name:9}{text}", width=78, subsequent_indent=" " * 9)
 
 
 def profile_line(settings: Settings, plan: Plan) -> str:

@@ -56,6 +56,8 @@ def test_digits_are_never_mirrored(settings):
 def test_the_settings_cell_says_what_each_profile_uses(settings):
     splits = Splits(*(imageset(10) for _ in range(4)))
     text = opening.described("01", settings, splits, plan.plan_for(settings))
+    assert max(map(len, text.splitlines())) < 80
+    text = text.replace("\n" + " " * 9, " ")
     assert "10 training, 10 validation, 10 calibration, 10 test" in text
     quick, full = (line for line in text.splitlines() if "seeds 0, 1, 2" in line)
     assert all(text in quick for text in ("quick", "5,000", "loop for 2", "8, 6, 3", "10 points"))
