@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from helpers.datasets.download import sha256_of
-from helpers.network.signatures import save_tensors
+from helpers.network.signatures import save_tensors, write_whole
 from helpers.settings import ROOT
 
 SHIPPED = ROOT / "data" / "checkpoints"
@@ -38,14 +38,7 @@ def point_file(folder: Path, epoch: float) -> Path:
 def write_state(folder: Path, state: Mapping) -> None:
     """Replace the state in `folder` in one step: an interruption leaves the one before."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=STATE)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
-        os.replace(name, folder / STATE)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    write_whole(folder / STATE, lambda part: torch.save(state, part))
 
 
 def read_state(folder: Path) -> dict | None:

@@ -143,8 +143,8 @@ def save_tensors(file: Path, tensors: Mapping[str, Tensor], card: Mapping) -> No
     written = dict(card) | {"sha256": hashlib.sha256(data).hexdigest()}
     text = json.dumps(written, indent=1, sort_keys=True) + "\n"
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(file, data)
-    _write_whole(_card_file(file), text.encode())
+    write_whole(file, lambda part: part.write_bytes(data))
+    write_whole(_card_file(file), lambda part: part.write_bytes(text.encode()))
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict]:
@@ -171,6 +171,16 @@ def load_weights(model: nn.Module, file: Path) -> dict:
     except RuntimeError as error:
         raise ValueError(f"{file} holds the weights of another network: {error}") from error
     return card
+
+
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Have `write` make a file beside `file`, then put it in its place: nobody sees half of it."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 @torch.inference_mode()
@@ -241,13 +251,3 @@ def _read_card(file):
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{_card_file(file)} is damaged; make {file.name} again") from error
     return card
-
-
-def _write_whole(file, data):
-    """Write bytes so that nobody ever sees half of them."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
