@@ -52,8 +52,9 @@ class Claim:
     """One claim. `post` is the letter of the post (ours: "us"), "implied" where its code takes the
     claim for granted. `unit` is "points" (differences of shares), "%" or "".
 
-    `dataset` and `full` say what the claim needs: a claim about CIFAR-10 after 100 epochs cannot
-    be judged on generated scenes after three.
+    `dataset`, `full` and `yardstick` say what the claim needs: a claim about CIFAR-10 after 100
+    epochs cannot be judged on generated scenes after three, nor agreement with what is known about
+    classes of which nothing is known.
     """
 
     notebook: str
@@ -65,7 +66,11 @@ class Claim:
     unit: str = "points"
     dataset: str | None = None
     full: bool = False
+    yardstick: bool = False
 
+
+# Datasets of whose classes something is known without the net (`series.yardsticks`).
+KNOWN = ("cifar10", "scenes")
 
 CLAIMS: dict[str, Claim] = {
     "no-image-twice": Claim(
@@ -183,6 +188,109 @@ CLAIMS: dict[str, Claim] = {
         control="the same before it",
         unit="",
     ),
+    "scores-tell-alike": Claim(
+        notebook="02",
+        post="A",
+        statement="Confidence scores tell which classes are alike",
+        quantity="rank correlation of the net's divergences with the yardstick's (people; on "
+        "scenes the planted families), less that of a linear model on 8 x 8 pixels",
+        rule=above(0),
+        control="correlation with each image's scores shuffled",
+        unit="",
+        yardstick=True,
+    ),
+    "beyond-the-divide": Claim(
+        notebook="02",
+        post="us",
+        statement="It is more than the divide between animals and vehicles: within them too the "
+        "net agrees with people better than a linear model does",
+        quantity="rank correlation over the 21 pairs within, net less linear model",
+        rule=above(0),
+        control="correlation of the linear model",
+        unit="",
+        dataset="cifar10",
+    ),
+    "more-human": Claim(
+        notebook="02",
+        post="us",
+        statement="The net comes closer to the yardstick as it learns",
+        quantity="rank correlation at the end less that after the first epoch",
+        rule=above(0),
+        control="correlation of the untrained net",
+        unit="",
+        yardstick=True,
+    ),
+    "map-of-last-batch": Claim(
+        notebook="02",
+        post="A, implied",
+        statement="The scores of the last test batch give the same map of classes as all scores",
+        quantity="rank correlation with the yardstick from so few images, less that from all",
+        rule=above(-0.05),
+        control="the same from 1,000 images",
+        unit="",
+        yardstick=True,
+    ),
+    "js-is-right": Claim(
+        notebook="02",
+        post="A",
+        statement="JS divergence is the right measure: no usual alternative agrees better",
+        quantity="rank correlation with the yardstick, JS less the best of its rivals",
+        rule=above(-0.02),
+        control="between training seeds, one standard deviation",
+        unit="",
+        yardstick=True,
+    ),
+    "families-found": Claim(
+        notebook="02",
+        post="A",
+        statement="Clusters by JS divergence are families: on scenes they are the planted ones",
+        quantity="adjusted Rand index of average linkage, its k chosen by rule, with the families",
+        rule=above(0.7),
+        control="the same with each image's scores shuffled",
+        unit="",
+    ),
+    "rows-as-features": Claim(
+        notebook="02",
+        post="A, implied",
+        statement="K-means may take the rows of the divergence matrix for features",
+        quantity="adjusted Rand index with the planted families, k-means on rows less average "
+        "linkage, each with its own k",
+        rule=above(-0.1),
+        control="the same for spectral clustering, which takes distances",
+        unit="",
+    ),
+    "none-where-none": Claim(
+        notebook="02",
+        post="us",
+        statement="Where there are no families, no clusters are found",
+        quantity="silhouette of the best clusters, less the 95 % point of the same where pairs "
+        "differ by chance alone",
+        rule=below(0),
+        control="the same on scenes with families",
+        unit="",
+    ),
+    "beside-tsne": Claim(
+        notebook="02",
+        post="A",
+        statement="JS clustering holds up beside t-SNE of the images",
+        quantity="rank correlation with the yardstick, JS divergence of scores less distance of "
+        "class centroids on a t-SNE map of the pixels",
+        rule=above(0),
+        control="distance of class centroids of the pixels themselves",
+        unit="",
+        yardstick=True,
+    ),
+    "measure-not-input": Claim(
+        notebook="02",
+        post="A, implied",
+        statement="It is the measure that does it: JS tells more than t-SNE of the same scores",
+        quantity="rank correlation with the yardstick, JS divergence of scores less distance of "
+        "class centroids on a t-SNE map of the same scores",
+        rule=above(0),
+        control="distance of class centroids of the same scores",
+        unit="",
+        yardstick=True,
+    ),
 }
 
 
@@ -221,6 +329,8 @@ def missing(claim: Claim, settings) -> str:
         lacks.append(f"the dataset {claim.dataset}")
     if claim.full and not settings.full:
         lacks.append("the full profile")
+    if claim.yardstick and settings.dataset not in KNOWN:
+        lacks.append("classes of which something is known")
     return "needs " + " and ".join(lacks) if lacks else ""
 
 

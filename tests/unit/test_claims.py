@@ -77,6 +77,17 @@ def test_a_claim_that_lacks_what_it_needs_is_not_re_run(monkeypatch, settings):
     assert there[0].verdict == "held"
 
 
+def test_agreement_with_what_is_known_needs_something_known(monkeypatch, settings):
+    monkeypatch.setattr(
+        claims, "CLAIMS", {"it": Claim("09", "X", "s", "q", above(0), "c", yardstick=True)}
+    )
+    for dataset, verdict in {"scenes": "held", "cifar10": "held", "digits": "not re-run"}.items():
+        outcomes = []
+        asked = replace(settings, dataset=dataset)
+        note(outcomes, "it", interval(0.2, 0.1, 0.3), **MEASURED, settings=asked)
+        assert outcomes[0].verdict == verdict
+
+
 def test_every_claim_names_its_source_quantity_and_control():
     for id, claim in CLAIMS.items():
         assert re.fullmatch(r"us|[A-E]( and [A-E])*(, implied)?", claim.post), id
