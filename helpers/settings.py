@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).resolve().parents[1]
-DATASETS = ("scenes", "digits", "cifar10", "catdog", "whales")
+DATASETS = ("scenes", "scenes:no-families", "digits", "cifar10", "catdog", "whales")
 DATASETS_AT = ("folder", "csv")  # these are followed by ":" and a path
 PROFILES = ("quick", "full")
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -56,7 +56,7 @@ def divided(whole: ImageSet, shares: Mapping[str, float]) -> Splits:
 def _whole(settings: Settings, say: Callable[[str], None], side: int | None) -> ImageSet:
     kind, _, place = settings.dataset.partition(":")
     if kind == "scenes":
-        return rendered_scenes(settings.cache_dir, side or 32, DATA_SEED, say)
+        return rendered_scenes(settings.cache_dir, side or 32, DATA_SEED, place or "plain", say)
     if kind == "digits":
         return _at(digits(), side)
     if kind == "cifar10":

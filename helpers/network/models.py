@@ -33,7 +33,7 @@ def build(
 ) -> nn.Sequential:
     """The network `name` with freshly drawn weights: the same seed gives the same weights.
 
-    name     "LeNet5", "SmallCNN", "ResNet20", "ResNet18" or "ResNet50"
+    name     "LeNet5", "SmallCNN", "ResNet20", "ResNet18", "ResNet50" or "Linear"
     side     side in pixels of the images it will see
     mean, std  three floats each, subtracted from and dividing the channels; by default none, and
              ImageNet's with `weights="imagenet"`
@@ -189,6 +189,15 @@ def _small_cnn(classes, side, weights):
     )
 
 
+def _linear(classes, side, weights):
+    """A linear model on 8x8 pixels: what can be told from coarse colour alone."""
+    return OrderedDict(
+        pool=nn.AdaptiveAvgPool2d(8),
+        flatten=nn.Flatten(),
+        logits=nn.Linear(3 * 8 * 8, classes),
+    )
+
+
 def _resnet20(classes, side, weights):
     """He et al. 2015, section 4.2, n = 3: 269,722 parameters, last maps 8x8 at 32 px."""
     layers = OrderedDict(
@@ -270,6 +279,14 @@ _NETS = {
     "ResNet20": _resnet20,
     "ResNet18": _resnet18,
     "ResNet50": _resnet50,
+    "Linear": _linear,
 }
 # Below these the last maps would be empty, or, in the ResNets, smaller than one pixel.
-_LEAST_SIDE = {"LeNet5": 16, "SmallCNN": 10, "ResNet20": 4, "ResNet18": 32, "ResNet50": 32}
+_LEAST_SIDE = {
+    "LeNet5": 16,
+    "SmallCNN": 10,
+    "ResNet20": 4,
+    "ResNet18": 32,
+    "ResNet50": 32,
+    "Linear": 8,
+}

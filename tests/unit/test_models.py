@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from helpers.network import models
 from helpers.network.models import build, channel_moments, layer_table, parameter_count
 
-OURS = ("LeNet5", "SmallCNN", "ResNet20")
+OURS = ("LeNet5", "SmallCNN", "ResNet20", "Linear")
 ALL = (*OURS, "ResNet18", "ResNet50")
 
 
@@ -26,7 +26,8 @@ def same(first, second):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("LeNet5", 62_006), ("SmallCNN", 167_562), ("ResNet20", 269_722)]
+    ("name", "count"),
+    [("LeNet5", 62_006), ("SmallCNN", 167_562), ("ResNet20", 269_722), ("Linear", 1_930)],
 )
 def test_parameter_counts_are_the_published_ones(name, count):
     assert parameter_count(build(name, 10)) == count
@@ -121,7 +122,9 @@ def test_channels_last_and_bfloat16_give_nearly_the_same(name, images):
     assert (half - plain).abs().max() < 0.05 * plain.abs().max().clamp(min=1)
 
 
-@pytest.mark.parametrize(("name", "least"), [("LeNet5", 16), ("SmallCNN", 10), ("ResNet20", 4)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("LeNet5", 16), ("SmallCNN", 10), ("ResNet20", 4), ("Linear", 8)]
+)
 def test_the_smallest_side_works_and_the_next_smaller_is_refused(name, least):
     assert build(name, 2, side=least)(torch.rand(2, 3, least, least)).shape == (2, 2)
     with pytest.raises(ValueError, match=f"{name} needs images of at least {least} px"):

@@ -52,7 +52,7 @@ def test_paths_are_taken_from_the_current_folder(tmp_path: Path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("SECOND_LOOK_DATASET", "scene", "scenes, digits, cifar10, catdog, whales, folder:PATH"),
+        ("SECOND_LOOK_DATASET", "scene", "scenes, scenes:no-families, digits, cifar10"),
         ("SECOND_LOOK_DATASET", "folder:", "csv:PATH"),
         ("SECOND_LOOK_DATASET", "zip:images", "folder:PATH"),
         ("SECOND_LOOK_PROFILE", "fast", "quick, full"),
