@@ -45,6 +45,19 @@ def spearman(a: Tensor, b: Tensor) -> Tensor:
     return _correlation(_centred_ranks(a), _centred_ranks(b))
 
 
+def agreement(a: Tensor, b: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Rank correlation over the pairs of classes of (..., C, C) with (..., C, C): (...), float64.
+
+    With `groups` (C,) only over pairs within a group, ranked among those of their own group: that
+    one group's classes are closer together than the other's does not count, whereas each group
+    counts by its number of pairs. NaN as for `spearman`; ValueError as for `pairs`, and for
+    matrices not of one size.
+    """
+    if a.shape[-2:] != b.shape[-2:]:
+        raise ValueError(f"matrices of {tuple(a.shape)} and {tuple(b.shape)}: give one size")
+    return _correlation(_ranked_pairs(a, groups), _ranked_pairs(b, groups))
+
+
 def mantel(
     a: Tensor,
     b: Tensor,
@@ -56,14 +69,15 @@ def mantel(
 
     The classes of `a` are permuted, rows and columns together: in every way (p is then exact)
     where there are at most `permutations`, else in that many random ones. With `groups` (C,) only
-    pairs within a group count, and classes change places within theirs. rho and p are NaN where
-    `spearman` is. Raises ValueError for matrices not symmetric or not of one size.
+    pairs within a group count, ranked as in `agreement`, and classes change places within theirs.
+    rho and p are NaN where `agreement` is. Raises ValueError for matrices not symmetric or not of
+    one size.
     Mantel (1967), The detection of disease clustering and a generalized regression approach.
     """
     _check_matrices(a, b)
     if permutations < 1:
         raise ValueError(f"{permutations} permutations: give at least 1")
-    x, y = _centred_ranks(pairs(a, groups)), _centred_ranks(pairs(b, groups))
+    x, y = _ranked_pairs(a, groups), _ranked_pairs(b, groups)
     rho = _correlation(x, y).item()
     if math.isnan(rho):
         return Mantel(rho, math.nan, len(x))
@@ -118,6 +132,22 @@ def _centred_ranks(values: Tensor) -> Tensor:
     starts, stops = _equal_to(values.double())
     ranks = (starts + stops - values.shape[-1]).double() / 2
     return ranks.where(~values.isnan().any(-1, keepdim=True), math.nan)
+
+
+def _ranked_pairs(matrices: Tensor, groups: Tensor | None) -> Tensor:
+    """Centred ranks of the pairs, in the order of `pairs`; within each group as shares of them."""
+    values = pairs(matrices, groups)
+    if groups is None:
+        return _centred_ranks(values)
+    of_pair = groups.to(values.device)[_upper(matrices, groups)[0]]
+    found, counts = of_pair.unique(return_counts=True)
+    # Times a number that all counts divide, shares are whole or halves, so their sums are exact.
+    common = math.lcm(*counts.tolist())
+    ranks = torch.empty(values.shape, dtype=torch.float64, device=values.device)
+    for group, count in zip(found, counts.tolist(), strict=True):
+        own = of_pair == group
+        ranks[..., own] = _centred_ranks(values[..., own]) * (common / count)
+    return ranks
 
 
 def _correlation(x: Tensor, y: Tensor) -> Tensor:

@@ -20,19 +20,24 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .agreement import adjusted_rand
 from .statistics import batches, permutation_p
 
+# A handful of classes needs no second thread, which on a busy machine takes many times as long.
+THREADS = ThreadpoolController()
 # Sets of medoids that are all tried; where there are more, PAM looks for the best.
 SETS = 5000
+# Clusters are looked for up to this k: a hundred classes need no hundred clusterings.
+MOST_CLUSTERS = 12
 # What rounding may do to a matrix that is symmetric with a zero diagonal, in shares of its largest.
 ROUNDING = 1e-6
 
 
 class ByK(NamedTuple):
-    """Clusterings into each number of clusters `ks` (K,): 2 to C - 1.
+    """Clusterings into each number of clusters `ks` (K,): 2 to C - 1, at most `MOST_CLUSTERS`.
 
     `labels` (K, C) int64; `silhouettes` (K,) of these; `stabilities` (K,), the mean adjusted Rand
     index between these and the clusterings of resampled matrices.
@@ -61,7 +66,7 @@ def k_means_rows(matrix: Tensor, k: int, seed: int = 0) -> Tensor:
     """
     rows = _checked_square(matrix)
     _check_k(k, len(rows))
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), THREADS.limit(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer than k unlike rows
         labels = KMeans(k, n_init=10, random_state=seed).fit_predict(rows.numpy())
     return _in_order(labels, matrix)
@@ -104,7 +109,7 @@ def spectral(distances: Tensor, k: int, seed: int = 0) -> Tensor:
     _check_k(k, len(checked))
     if k in (1, len(checked)):  # no eigenvectors needed, and too few for the solver
         return _in_order(torch.arange(len(checked)) * (k > 1), distances)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), THREADS.limit(limits=1):
         # Of groups that are far apart, and of classes at no distance: neither changes the answer.
         warnings.filterwarnings("ignore", "Graph is not fully connected")
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -170,7 +175,7 @@ def by_k(
     cluster: Callable[[Tensor, int, int], Tensor],
     seed: int = 0,
 ) -> ByK:
-    """What `cluster`, one of METHODS, makes of `distances` (C, C), for each k of 2 to C - 1.
+    """What `cluster`, one of METHODS, makes of `distances` (C, C), for each k of `ByK`.
 
     `draws` (R, C, C) are the same distances from resampled images. Empty for two classes. Raises
     ValueError where a draw is no matrix of distances (say, of a resample that left a class
@@ -179,7 +184,7 @@ def by_k(
     if draws.ndim != 3 or len(draws) == 0 or draws.shape[1:] != distances.shape:
         expected = ("R", *distances.shape)
         raise ValueError(f"draws have shape {tuple(draws.shape)}: give {expected}, R at least 1")
-    distances, draws, ks = distances.cpu(), draws.cpu(), torch.arange(2, len(distances))
+    distances, draws, ks = distances.cpu(), draws.cpu(), _ks(len(distances))
     labels = _for_each(ks, distances, cluster, seed)
     drawn = torch.stack([_for_each(ks, draw, cluster, seed) for draw in draws])
     silhouettes = torch.tensor([silhouette(distances, each) for each in labels]).double()
@@ -213,16 +218,44 @@ def one_cluster_test(distances: Tensor, permutations: int = 999, seed: int = 0) 
     return OneCluster(best, draws.quantile(0.95).item(), permutation_p(best, draws))
 
 
-def best_k(table: ByK, p: float, stable: float = 0.8, level: float = 0.05) -> int:
-    """Number of clusters to report: 1 where `p` of `one_cluster_test` is not below `level`.
+def best_k(table: ByK, stable: float = 0.8) -> int:
+    """Of the k whose stability is at least `stable`, the one with the largest silhouette.
 
-    Else, of the k whose stability is at least `stable`, the one with the largest silhouette (the
-    smaller where two have it); 1 where none is stable.
+    The smaller k where two have it, and 1 where no clustering is stable.
     """
     fit = (table.stabilities >= stable) & table.silhouettes.isfinite()
-    if p >= level or not fit.any():
+    if not fit.any():
         return 1
     return int(table.ks[table.silhouettes.where(fit, -math.inf).argmax()])
+
+
+def comes_back(draws: Tensor, cluster: Callable[[Tensor, int, int], Tensor], k: int) -> Tensor:
+    """How well the clusters of each of S nets are those of the other nets: (S,) float64.
+
+    `draws` (S, R, C, C) are each net's distances from resampled images; the mean adjusted Rand
+    index of their clusterings with that of the mean distances of the other nets. Raises ValueError
+    for a single net.
+    """
+    if draws.ndim != 4 or len(draws) < 2:
+        raise ValueError(f"draws have shape {tuple(draws.shape)}: give (S, R, C, C), S at least 2")
+    nets = draws.mean(1)
+    others = [cluster((nets.sum(0) - own) / (len(nets) - 1), k) for own in nets]
+    found = torch.stack([torch.stack([cluster(draw, k) for draw in own]) for own in draws])
+    return adjusted_rand(found, torch.stack(others)[:, None]).mean(1)
+
+
+def best_clusters(distances: Tensor) -> Tensor:
+    """Average linkage of `distances` (C, C) at the k with the largest silhouette: labels (C,).
+
+    One cluster where there are two classes, and no k to choose from.
+    """
+    cuts = [average_linkage(distances, int(k)) for k in _ks(len(distances))]
+    one = torch.zeros(len(distances), dtype=torch.int64)
+    return max(cuts, key=lambda cut: silhouette(distances, cut), default=one)
+
+
+def _ks(classes: int) -> Tensor:
+    return torch.arange(2, max(2, min(classes, MOST_CLUSTERS + 1)))
 
 
 def _for_each(ks: Tensor, distances: Tensor, cluster: Callable, seed: int) -> Tensor:

@@ -10,7 +10,7 @@ NaN beside numbers, is a mistake: ValueError.
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -113,6 +113,22 @@ def class_profiles(
         return _normalised(scores.T)
     groups, classes = _checked_labels(groups, classes, scores)
     return _normalised(scores.new_zeros(classes, scores.shape[1]).index_add_(0, groups, scores))
+
+
+def divergence_maps(scores: Sequence[Tensor], labels: Tensor | None = None) -> Tensor:
+    """JS divergence between classes as each of S nets sees it: (S, C, C), in bits.
+
+    `scores` holds (N, C) for each net; profiles are over images, or, given `labels` (N,), over
+    classes. Raises ValueError as `class_profiles` does.
+    """
+    over: Over = "images" if labels is None else "classes"
+    return torch.stack([js_divergence(class_profiles(each, labels, over=over)) for each in scores])
+
+
+def shuffled(scores: Tensor, seed: int = 0) -> Tensor:
+    """`scores` (N, C), each image's in random order: as sure as before, but of random classes."""
+    keys = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed))
+    return scores.gather(1, keys.argsort(1).to(scores.device))
 
 
 def js_of_scores(scores: Tensor, block: int = 1 << 14) -> Tensor:

@@ -20,6 +20,7 @@ class Interval(NamedTuple):
     """A value, the bounds of its interval, and the number of observations behind it.
 
     `f"{interval:.1%}"` formats all three numbers alike; without a format, to three decimals.
+    Without the bracket where there are no bounds, and "n/a" where there is no value.
     """
 
     value: float
@@ -29,7 +30,9 @@ class Interval(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         value, low, high = (format(number, spec or ".3f") for number in self[:3])
-        return f"{value} [{low}, {high}]"
+        if math.isnan(self.value):
+            return "n/a"
+        return value if math.isnan(self.low) else f"{value} [{low}, {high}]"
 
     def __str__(self) -> str:
         return format(self)
@@ -48,6 +51,39 @@ def t_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Interva
         return Interval(mean, math.nan, math.nan, 1)
     margin = special.stdtrit(n - 1, 0.5 + level / 2) * values.std().item() / math.sqrt(n)
     return Interval(mean, float(mean - margin), float(mean + margin), n)
+
+
+def pairwise_interval(matrix: Tensor, level: float = 0.95) -> Interval:
+    """Interval of the mean over all pairs of K units, such as how well training seeds agree.
+
+    `matrix` (K, K) is symmetric; its diagonal is not used. Pairs share units and so are not
+    independent: the error comes from leaving out one unit at a time. NaN bounds for fewer than
+    three units. Raises ValueError for a matrix that is not square, of one unit, or not finite.
+    Arvesen (1969), Jackknifing U-statistics.
+    """
+    k = len(matrix)
+    if matrix.ndim != 2 or k != matrix.shape[1] or k < 2:
+        raise ValueError(f"matrix has shape {tuple(matrix.shape)}: give (K, K), K at least 2")
+    itself = torch.eye(k, dtype=torch.bool, device=matrix.device)
+    by_unit = _finite(matrix.double().masked_fill(itself, 0).sum(1), "sums of rows")
+    mean = by_unit.sum() / (k * (k - 1))
+    if k < 3:
+        return Interval(mean.item(), math.nan, math.nan, k)
+    without = (by_unit.sum() - 2 * by_unit) / ((k - 1) * (k - 2))
+    return t_interval(k * mean - (k - 1) * without, level)
+
+
+def least_interval(rows: Tensor, level: float = 0.95) -> Interval:
+    """Interval of the smallest of the means of `rows` (R, K), K paired values for each of R rivals.
+
+    Each mean has Student's interval at a level (Bonferroni) at which all R hold together; so the
+    smallest mean lies between the smallest bounds, whichever rival it belongs to. NaN bounds for
+    K = 1. Raises ValueError as `t_interval` does.
+    """
+    _check_level(level)
+    each = [t_interval(row, 1 - (1 - level) / len(rows)) for row in rows]
+    value, low, high = (min(bounds) for bounds in list(zip(*each, strict=True))[:3])
+    return Interval(value, low, high, each[0].n)
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> Interval:

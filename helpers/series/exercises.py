@@ -117,3 +117,68 @@ def check_images_needed(count) -> None:
     )
     hint(math.isclose(count, true, rel_tol=0.02), "Set 1.96 * sqrt(p * (1 - p) / n) equal to 0.01.")
     print(f"Right: about {true:,.0f}.")
+
+
+# Notebook 02
+
+
+def check_hellinger(function) -> None:
+    """hellinger(p, q): Hellinger distance of two distributions (D,), zeros allowed."""
+    pairs = [
+        ([1.0, 0.0], [0.5, 0.5], 0.5411961),
+        ([0.2, 0.3, 0.5], [0.2, 0.3, 0.5], 0.0),
+        ([1.0, 0.0, 0.0], [0.0, 0.4, 0.6], 1.0),
+    ]
+    for p, q, true in pairs:
+        given = float(result(function, torch.tensor(p), torch.tensor(q)))
+        wrong = 0 < true < 1
+        hint(not math.isnan(given), "NaN: zeros are allowed, and no logarithm is needed.")
+        hint(
+            not wrong or not math.isclose(given, true * math.sqrt(2), rel_tol=1e-4),
+            "That reaches the square root of 2: divide by it, so that 1 is the most.",
+        )
+        hint(
+            not wrong or not math.isclose(given, true**2, rel_tol=1e-4),
+            "That is its square: the distance is the root.",
+        )
+        hint(
+            math.isclose(given, true, abs_tol=1e-5),
+            f"Of {p} and {q} it is {true:.4f}, not {given:.4f}: the straight-line distance of the "
+            "square roots, divided by the square root of 2.",
+        )
+    print("Right: 0 for equal distributions, 1 for those without overlap.")
+
+
+def check_reordered(function) -> None:
+    """reordered(matrix, order): the same distances, with the classes in another order."""
+    matrix = torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 3.0], [2.0, 3.0, 0.0]])
+    order = torch.tensor([2, 0, 1])
+    given = torch.as_tensor(result(function, matrix, order))
+    hint(
+        given.shape == matrix.shape and not torch.equal(given, matrix),
+        "The order is (2, 0, 1): the first class of the new matrix is the third of the old one.",
+    )
+    hint(
+        torch.equal(given, given.T) and bool((given.diagonal() == 0).all()),
+        "The distance of a class to itself is no longer 0: reorder the columns as the rows.",
+    )
+    hint(
+        torch.equal(given, matrix[order][:, order]),
+        "Entry (i, j) must be the distance of the classes order[i] and order[j].",
+    )
+    print("Right: this is what the Mantel test does thousands of times.")
+
+
+def check_smallest_p(answer) -> None:
+    """The smallest p value that permuting four classes among themselves can give."""
+    answered(answer)
+    hint(0 < float(answer) <= 1, "A p value is a share of the permutations: above 0, at most 1.")
+    hint(
+        not math.isclose(answer, 1 / 6, rel_tol=0.01),
+        "Six is how many pairs there are; what is permuted are the four classes.",
+    )
+    hint(
+        math.isclose(answer, 1 / 24, rel_tol=0.02),
+        "In how many orders can four classes stand? One of them is the observed one.",
+    )
+    print("Right: 1 in 24. Four classes can hardly prove anything, whatever their six pairs say.")

@@ -43,8 +43,8 @@ def described(number: str, settings: Settings, data: Splits, plan: Plan) -> str:
     lines = [
         ("dataset", f"{data.test.name}: {len(data.test.classes)} classes, {side} pixels"),
         ("images", counts),
-        ("profile", f"{settings.profile}: {profile_line(settings, plan)}"),
-        ("other", other_profile(settings)),
+        ("profile", f"{settings.profile}: {profile_line(number, settings, plan)}"),
+        ("other", other_profile(number, settings)),
         ("device", device_line(settings.device)),
         (
             "minutes",
@@ -61,22 +61,50 @@ def indented(name: str, text: str) -> str:
     return textwrap.fill(f"{name:9}{text}", width=78, subsequent_indent=" " * 9)
 
 
-def profile_line(settings: Settings, plan: Plan) -> str:
-    seeds = ", ".join(map(str, plan.seeds))
-    recipe = plan.recipes["LeNet5, ours"]
+def profile_line(number: str, settings: Settings, plan: Plan) -> str:
     few = f"at most {QUICK_IMAGES:,} training and {QUICK_TEST_IMAGES:,} other images each"
     images = "all images" if settings.full else few
-    epochs = ", ".join(str(recipe.epochs) for recipe in plan.recipes.values())
+    return DONE.get(number, trainings)(plan, images)
+
+
+def trainings(plan: Plan, images: str) -> str:
+    """What notebooks 00 and 01 do with the plan."""
+    epochs = ", ".join(str(plan.recipes[name].epochs) for name in TRAINED_IN_01)
     return (
-        f"seeds {seeds}; {images}; post A's loop for {plan.loop_epochs} epochs; recipes for at "
-        f"most {epochs} epochs; our LeNet5's weights kept at {len(recipe.points)} points"
+        f"seeds {numbers(plan.seeds)}; {images}; post A's loop for {plan.loop_epochs} epochs; "
+        f"recipes for at most {epochs} epochs; our LeNet5's weights kept at "
+        f"{len(plan.recipes['LeNet5, ours'].points)} points"
     )
 
 
-def other_profile(settings: Settings) -> str:
+def comparisons(plan: Plan, images: str) -> str:
+    """What notebook 02 does with the plan."""
+    ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
+    return (
+        f"seeds {numbers(plan.five_seeds)}; {images}; LeNet5 for {ours} epochs, on scenes for "
+        f"{scenes}; {plan.resamples:,} resamples; t-SNE of at most {plan.map_images:,} images for "
+        f"{plan.map_nets} nets"
+    )
+
+
+TRAINED_IN_01 = (
+    "LeNet5, post A",
+    "LeNet5, ours",
+    "LeNet5, one minute",
+    "SmallCNN, post E",
+    "SmallCNN, ours",
+)
+DONE = {"02": comparisons}
+
+
+def numbers(seeds: tuple[int, ...]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def other_profile(number: str, settings: Settings) -> str:
     other = replace(settings, profile="quick" if settings.full else "full")
     how = f"SECOND_LOOK_PROFILE={other.profile}"
-    return f"{how}: {profile_line(other, plan_for(other))}"
+    return f"{how}: {profile_line(number, other, plan_for(other))}"
 
 
 def device_line(device: torch.device) -> str:

@@ -13,6 +13,8 @@ from helpers.network.training import Recipe, every_epoch
 QUESTIONS = {
     "00_start_here": "What data have I got, does everything work, where does each notebook lead?",
     "01_training": "How good is the net, and is the number true?",
+    "02_class_divergence": "Which classes does the net confuse, and is that stable, human, and any "
+    "better than t-SNE?",
 }
 
 # Minutes after set-up on two cores without a GPU: (quick on scenes, full on CIFAR-10 with nothing
@@ -20,6 +22,7 @@ QUESTIONS = {
 MINUTES = {
     "00_start_here": (0.5, 0.5),
     "01_training": (1.5, 45),
+    "02_class_divergence": (1, 20),
 }
 
 QUICK_IMAGES = 5_000
@@ -27,20 +30,36 @@ QUICK_TEST_IMAGES = 2_500
 
 
 class Plan(NamedTuple):
-    """What each profile uses. `recipes` by name; `loop_epochs`: how long post A's loop is run."""
+    """What each profile uses.
+
+    seeds        training seeds where a net is dear
+    five_seeds   training seeds where it is cheap; the first are those above
+    recipes      by name
+    loop_epochs  how long post A's loop is run
+    resamples    of a bootstrap within one net
+    map_images   how many images a t-SNE map shows at most
+    map_nets     how many of the five nets are mapped
+    map_seeds    seeds of t-SNE where it starts at random
+    """
 
     seeds: tuple[int, ...]
-    loop_epochs: int
+    five_seeds: tuple[int, ...]
     recipes: dict[str, Recipe]
+    loop_epochs: int
+    resamples: int
+    map_images: int
+    map_nets: int
+    map_seeds: tuple[int, ...]
 
 
 def plan_for(settings) -> Plan:
-    """The plan for these settings: three training seeds, counted up from the one asked for."""
-    seeds = tuple(range(settings.seed, settings.seed + 3))
+    """The plan for these settings; training seeds are counted up from the one asked for."""
+    five = tuple(range(settings.seed, settings.seed + 5))
     recipes = full_recipes(augmentation(settings.dataset))
     if settings.full:
-        return Plan(seeds, 5, recipes)
-    return Plan(seeds, 2, {name: shorter(name, recipe) for name, recipe in recipes.items()})
+        return Plan(five[:3], five, recipes, 5, 1000, 10_000, 5, five[:3])
+    recipes = {name: shorter(name, recipe) for name, recipe in recipes.items()}
+    return Plan(five[:3], five, recipes, 2, 200, 500, 2, five[:2])
 
 
 def augmentation(dataset: str) -> tuple[str, ...]:
@@ -68,6 +87,8 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
             epochs=200, batch=32, optimiser="NAdam", rate=1e-3, patience=3, keep="last"
         ),
         "SmallCNN, ours": replace(ours, epochs=20),
+        "LeNet5, scenes": replace(ours, epochs=8, batch=128, augment=("flip", "shift2")),
+        "linear": replace(ours, epochs=10, precision="float32", channels_last=False),
     }
 
 
@@ -77,6 +98,8 @@ QUICK_EPOCHS = {
     "LeNet5, one minute": 3,
     "SmallCNN, post E": 4,
     "SmallCNN, ours": 4,
+    "LeNet5, scenes": 6,
+    "linear": 4,
 }
 
 

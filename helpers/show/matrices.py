@@ -102,11 +102,13 @@ def matrices_beside(
     order=None,
     unit: str = "bits",
     shared: bool = True,
+    limits: tuple[float, float] | None = None,
 ) -> NotebookFigure:
     """Two to four matrices of the same classes in the same order, as heatmaps without numbers.
 
     matrices: title to (C, C); order: (C,) indices of classes, from the first row to the last (as
-    given). `shared`: one scale of colours for all, else each has its own. Diagonals are left pale.
+    given). `shared`: one scale of colours for all, else each has its own; `limits`: its ends, where
+    they are not the least and the largest number. Diagonals are left pale.
     """
     if not matrices:
         raise ValueError("there is no matrix to draw")
@@ -119,7 +121,7 @@ def matrices_beside(
     rows = -(-len(drawn) // columns)
     foot = 48 if shared else 0
     figure = blank(ROOM, MARGIN + rows * grid.step_down(shared) + foot)
-    scales = [_scale(drawn if shared else [matrix]) for matrix in drawn]
+    scales = [_scale(drawn if shared else [matrix], limits) for matrix in drawn]
     for index, (title, matrix) in enumerate(zip(matrices, drawn, strict=True)):
         row, column = divmod(index, columns)
         left, top = grid.left + column * grid.step, TOP + row * grid.step_down(shared)
@@ -239,8 +241,10 @@ def _title(figure: Figure, left: float, text: str, top: float = 16) -> None:
     figure.text(left / wide, 1 - top / tall, text, size=TITLE_SIZE, va="center")
 
 
-def _scale(matrices) -> ScalarMappable:
-    """Colours from the least to the largest number off the diagonals."""
+def _scale(matrices, limits: tuple[float, float] | None = None) -> ScalarMappable:
+    """Colours from the least to the largest number off the diagonals, or between `limits`."""
+    if limits:
+        return ScalarMappable(Normalize(*limits), _colours())
     off = np.concatenate([m[~np.eye(len(m), dtype=bool)] for m in matrices])
     off = off[np.isfinite(off)]
     low, high = (off.min(), off.max()) if len(off) else (0.0, 1.0)

@@ -162,6 +162,15 @@ def points_range(interval, digits: int = 1) -> str:
     return f"{value}{NO_BREAK}[{low},{NO_BREAK}{high}]"
 
 
+def direction(interval, words: Sequence[str] = ("more", "less", "no clear difference")) -> str:
+    """Which of three words an interval of a difference calls for: above 0, below 0, or across it.
+
+    Also the last where it has no bounds.
+    """
+    more, less, neither = words
+    return more if interval.low > 0 else less if interval.high < 0 else neither
+
+
 def percent_axis(axis) -> None:
     """Label an axis that runs from 0 to 1 in percent: `percent_axis(ax.yaxis)`."""
     axis.set_major_formatter(lambda share, _: f"{100 * share:.6g}{NO_BREAK}%")

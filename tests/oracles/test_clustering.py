@@ -14,6 +14,7 @@ from helpers.methods.clustering import (
     METHODS,
     average_linkage,
     by_k,
+    comes_back,
     k_means_rows,
     k_medoids,
     linkage_tree,
@@ -116,3 +117,20 @@ def test_stability_is_the_mean_adjusted_rand_index():
         own = average_linkage(distances, k)
         scores = [adjusted_rand_score(own, average_linkage(each, k)) for each in draws]
         assert stability == pytest.approx(sum(scores) / 5, abs=1e-12)
+
+
+@pytest.mark.parametrize("nets", [2, 3, 5])
+def test_what_comes_back_is_the_mean_over_resamples_and_other_nets(nets):
+    count, k = 9, 3
+    draws = torch.stack(
+        [
+            torch.stack([draw(count, 10 * net) + draw(count, 10 * net + r) / 3 for r in range(4)])
+            for net in range(nets)
+        ]
+    )
+    found = comes_back(draws, average_linkage, k)
+    for net in range(nets):
+        others = [draws[other].mean(0) for other in range(nets) if other != net]
+        theirs = average_linkage(sum(others) / len(others), k)
+        own = [adjusted_rand_score(theirs, average_linkage(each, k)) for each in draws[net]]
+        assert found[net].item() == pytest.approx(sum(own) / len(own), abs=1e-12)

@@ -15,6 +15,7 @@ from helpers.methods.statistics import (
     deviation_interval,
     holm,
     interval_from_draws,
+    pairwise_interval,
     permutation_p,
     t_interval,
     wilson_interval,
@@ -24,6 +25,22 @@ from helpers.methods.statistics import (
 def normal(*shape, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("level", [0.8, 0.95])
+@pytest.mark.parametrize("count", [3, 4, 5, 12])
+def test_pairwise_interval_is_the_jackknife_in_so_many_steps(count, level):
+    matrix = normal(count, count, seed=count)
+    matrix = matrix + matrix.T
+
+    def mean(units):
+        return np.mean([matrix[i, j].item() for i, j in combinations(units, 2)])
+
+    everyone = list(range(count))
+    without = np.array([mean([u for u in everyone if u != left_out]) for left_out in everyone])
+    error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
+    low, high = stats.t.interval(level, count - 1, loc=mean(everyone), scale=error)
+    assert pairwise_interval(matrix, level) == pytest.approx((mean(everyone), low, high, count))
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95, 0.999])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.methods.agreement import Mantel, adjusted_rand, mantel, pairs, spearman
+from helpers.methods.agreement import Mantel, adjusted_rand, agreement, mantel, pairs, spearman
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
 steady = settings(derandomize=True, deadline=None, database=None, max_examples=40)
@@ -82,6 +82,84 @@ def test_spearman_is_nan_where_there_is_no_order_and_there_alone():
         spearman(a, b[:2])
 
 
+# Agreement of matrices
+
+
+@steady
+@given(st.integers(3, 8), st.integers(0, 99), st.integers(2, 9))
+def test_agreement_is_bounded_and_the_same_both_ways(classes, seed, levels):
+    a, b = symmetric(classes, seed), (levels * symmetric(classes, seed + 100)).round()
+    groups = torch.arange(classes) % 2
+    for given_ in (None, groups, torch.zeros(classes)):
+        rho = agreement(a, b, given_)
+        if rho.isnan():
+            assert spearman(pairs(a, given_), pairs(b, given_)).isnan() or given_ is groups
+            continue
+        assert -1 <= rho <= 1
+        assert agreement(b, a, given_) == rho
+        assert agreement(-a, b, given_) == pytest.approx(-rho.item())
+        assert agreement(a, a.exp(), given_) == pytest.approx(1)
+    whole = spearman(pairs(a), pairs(b))
+    for given_ in (None, torch.zeros(classes)):
+        assert agreement(a, b, given_).item() == pytest.approx(whole.item(), nan_ok=True)
+
+
+def test_that_one_group_is_closer_together_does_not_count():
+    a, b = symmetric(6, 1), symmetric(6, 2)
+    own = (GROUPS[:, None] == 2) & (GROUPS == 2)
+    rho = agreement(a, b, GROUPS)
+    assert agreement(a + 100 * own, b, GROUPS) == rho
+    assert agreement(a + 100 * own, b + 100 * own, GROUPS) == rho
+    assert agreement(a + 100 * own, b - 100 * own, GROUPS) == rho
+    # As ranks of all pairs together have it, strangers would be alike for that alone.
+    pooled = spearman(pairs(a + 100 * own, GROUPS), pairs(b + 100 * own, GROUPS))
+    assert pooled > rho + 0.2
+
+
+def test_each_group_counts_by_its_pairs():
+    groups = torch.tensor([0] * 8 + [1] * 5)  # 28 pairs and 10
+    a = symmetric(13)
+    large = (groups[:, None] == 0) & (groups == 0)
+    opposed = agreement(a, a.where(large, -a), groups).item()
+    assert opposed == pytest.approx((28 - 10) / (28 + 10), abs=0.01)
+
+
+def test_agreement_takes_every_matrix_against_every_matrix():
+    draws = torch.stack([symmetric(6, seed) for seed in range(4)])
+    for groups in (None, GROUPS):
+        whole = agreement(draws[:, None], draws, groups)
+        assert whole.shape == (4, 4)
+        assert whole.dtype == double
+        assert torch.allclose(whole.diagonal(), torch.ones(4, dtype=double))
+        assert whole[1, 3] == agreement(draws[1], draws[3], groups)
+    assert agreement(draws.float(), draws[0]).shape == (4,)
+
+
+def test_agreement_is_nan_where_a_pair_that_counts_is():
+    a, b = symmetric(6, 1), symmetric(6, 2)
+    holed = a.clone()
+    holed[0, 2] = holed[2, 0] = math.nan  # of two groups
+    assert agreement(holed, b).isnan()
+    assert agreement(holed, b, GROUPS) == agreement(a, b, GROUPS)
+    holed[0, 1] = holed[1, 0] = math.nan
+    assert agreement(holed, b, GROUPS).isnan()
+    batch = agreement(torch.stack([holed, a]), b, GROUPS)
+    assert batch.isnan().tolist() == [True, False]
+    # One pair in each group has no order, nor has none.
+    assert agreement(a, b, torch.tensor([0, 0, 1, 1, 2, 2])).isnan()
+    assert agreement(a, b, torch.arange(6)).isnan()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_agreement_says_what_does_not_fit(size):
+    with pytest.raises(ValueError, match="one size"):
+        agreement(symmetric(4), symmetric(size))
+    with pytest.raises(ValueError, match="C, C"):
+        agreement(torch.ones(4, 3), torch.ones(4, 3))
+    with pytest.raises(ValueError, match="4,"):
+        agreement(symmetric(4), symmetric(4), torch.zeros(3))
+
+
 # Mantel
 
 
@@ -108,7 +186,7 @@ def test_between_groups_nothing_counts():
     between = GROUPS[:, None] != GROUPS
     assert mantel(a, b + 100 * between, GROUPS) == found
     assert found.pairs == 6
-    assert found.rho == spearman(pairs(a, GROUPS), pairs(b, GROUPS))
+    assert found.rho == agreement(a, b, GROUPS)
     # One great divide in common makes strangers alike.
     assert mantel(a + 100 * between, b + 100 * between).rho > mantel(a, b).rho + 0.2
 
@@ -200,4 +278,5 @@ def test_agreement_is_where_its_tensors_are(device):
     a, b = symmetric(6, 1).to(device), symmetric(6, 2).to(device)
     assert spearman(pairs(a, GROUPS), pairs(b, GROUPS)).device.type == device
     assert adjusted_rand(GROUPS.to(device), GROUPS.to(device)).device.type == device
+    assert agreement(a, b, GROUPS.to(device)).device.type == device
     assert mantel(a, b, GROUPS) == mantel(a.cpu(), b.cpu(), GROUPS)

@@ -10,8 +10,10 @@ from helpers.methods.clustering import (
     METHODS,
     ByK,
     average_linkage,
+    best_clusters,
     best_k,
     by_k,
+    comes_back,
     consensus,
     k_means_rows,
     k_medoids,
@@ -191,7 +193,7 @@ def test_planted_families_are_the_best_k(cluster):
     assert table.silhouettes[1].item() == pytest.approx(silhouette(planted(), FAMILIES))
     assert table.stabilities[1] > 0.95
     assert table.stabilities[4:].mean() < 0.8
-    assert best_k(table, p=0.001) == 3
+    assert best_k(table) == 3
 
 
 def test_draws_alike_are_stable_at_every_k():
@@ -220,17 +222,99 @@ def test_two_classes_have_no_k_to_choose():
     table = by_k(matrix, matrix[None], spectral)
     assert table.labels.shape == (0, 2)
     assert len(table.ks) == len(table.silhouettes) == len(table.stabilities) == 0
-    assert best_k(table, p=0.001) == 1
+    assert best_k(table) == 1
 
 
 def test_best_k_is_stable_then_far_apart_then_small():
     numbers = [[0.2, 0.9, 0.5, 0.5, math.nan], [1.0, 0.79, 0.8, 0.9, 1.0]]
     table = ByK(torch.arange(2, 7), *torch.tensor(numbers, dtype=double), torch.zeros(5, 7))
-    assert best_k(table, p=0.049) == 4
-    assert best_k(table, p=0.05) == 1
-    assert best_k(table, p=0.05, level=0.1) == 4
-    assert best_k(table, p=0.01, stable=0.7) == 3
-    assert best_k(table._replace(stabilities=table.stabilities / 2), p=0.01) == 1
+    assert best_k(table) == 4
+    assert best_k(table, stable=0.7) == 3
+    assert best_k(table._replace(stabilities=table.stabilities / 2)) == 1
+
+
+@pytest.mark.parametrize(("classes", "most"), [(3, 2), (12, 11), (13, 12), (14, 12), (40, 12)])
+def test_no_more_than_twelve_clusters_are_looked_for(classes, most):
+    matrix = planted(torch.arange(classes) % 3)
+    table = by_k(matrix, matrix[None], average_linkage)
+    assert clustering.MOST_CLUSTERS == 12
+    assert table.ks.tolist() == list(range(2, most + 1))
+    assert table.labels.shape == (most - 1, classes)
+    assert [len(labels.unique()) for labels in table.labels] == table.ks.tolist()
+
+
+# Do the clusters of one net come back in others?
+
+
+OTHERS = FAMILIES[torch.tensor([3, 0, 1, 2, 7, 4, 5, 6, 9, 8])]
+
+
+def resampled(families, seed, draws=4):
+    return torch.stack([planted(families, 10 * seed + draw) for draw in range(draws)])
+
+
+@each_method
+def test_clusters_come_back_where_nets_agree(cluster):
+    alike = torch.stack([resampled(FAMILIES, seed) for seed in range(4)])
+    found = comes_back(alike, cluster, 3)
+    assert found.shape == (4,)
+    assert found.dtype == double
+    assert found.min() > 0.9
+
+
+def test_a_net_of_its_own_is_told_from_the_others():
+    odd = torch.stack([resampled(FAMILIES, 0), resampled(OTHERS, 1), *[resampled(FAMILIES, 2)] * 3])
+    found = comes_back(odd, average_linkage, 3)
+    assert found[1] < 0.5
+    assert found[torch.tensor([0, 2, 3, 4])].min() > 0.8
+
+
+def test_a_net_is_not_compared_with_itself():
+    # Of two nets each is held against the other, to which it is no more like than by chance.
+    two = torch.stack([resampled(FAMILIES, 0), resampled(OTHERS, 1)])
+    expected = clustering.adjusted_rand(FAMILIES, OTHERS)
+    assert comes_back(two, average_linkage, 3) == pytest.approx(expected.expand(2).numpy(), abs=0.1)
+
+
+def test_what_comes_back_says_what_does_not_fit():
+    for bad in (planted()[None], planted()[None, None], planted().expand(0, 3, 10, 10)):
+        with pytest.raises(ValueError, match="S at least 2"):
+            comes_back(bad, average_linkage, 3)
+    with pytest.raises(ValueError, match="without images"):
+        comes_back(planted().expand(2, 3, 10, 10) * math.nan, average_linkage, 3)
+    with pytest.raises(ValueError, match="11 clusters"):
+        comes_back(planted().expand(2, 3, 10, 10), average_linkage, 11)
+
+
+# The best clusters of one matrix
+
+
+@steady
+@given(distances())
+def test_no_other_cut_of_the_tree_has_a_larger_silhouette(matrix):
+    labels = best_clusters(matrix)
+    assert labels.dtype == torch.int64
+    cuts = [average_linkage(matrix, k) for k in range(2, len(matrix))]
+    if not cuts:
+        assert labels.tolist() == [0, 0]
+        return
+    values = [silhouette(matrix, cut) for cut in cuts]
+    # The smaller k where two are alike.
+    assert torch.equal(labels, cuts[values.index(max(values))])
+    assert torch.equal(best_clusters(matrix * 1024), labels)
+
+
+@pytest.mark.parametrize("families", [FAMILIES, torch.arange(24) % 4])
+def test_planted_families_are_the_best_clusters(families):
+    assert torch.equal(best_clusters(planted(families)), families)
+
+
+def test_the_best_clusters_are_at_most_twelve():
+    families = torch.arange(15).repeat_interleave(2)
+    labels = best_clusters(planted(families))
+    assert len(labels.unique()) <= clustering.MOST_CLUSTERS
+    with pytest.raises(ValueError, match="without images"):
+        best_clusters(planted() * math.nan)
 
 
 # Are there clusters at all?

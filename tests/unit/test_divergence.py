@@ -10,10 +10,12 @@ from helpers.methods.divergence import (
     bootstrap_divergence,
     class_profiles,
     confusion_distance,
+    divergence_maps,
     hellinger,
     js_distance,
     js_divergence,
     js_of_scores,
+    shuffled,
     symmetric_kl,
     total_variation,
 )
@@ -216,6 +218,89 @@ def test_scores_that_are_none_are_errors(use, wrong):
         use(scores)
     with pytest.raises(ValueError, match="at least one image"):
         use(scores[:0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, double])
+def test_streamed_profiles_never_hold_more_than_a_block(monkeypatch, dtype):
+    block, classes = 50, 4
+    held = []
+
+    def recorded(function):
+        def call(tensor, *rest):
+            # What lies behind the tensor counts, not only what it shows.
+            held.append((function.__name__, tensor.untyped_storage().nbytes()))
+            return function(tensor, *rest)
+
+        return call
+
+    for name in ("_js_sums", "_entropy"):
+        monkeypatch.setattr(divergence, name, recorded(getattr(divergence, name)))
+    scores = draw(10 * block - 7, classes).to(dtype)
+    streamed = js_of_scores(scores, block)
+    assert [name for name, _ in held].count("_js_sums") == 10
+    assert max(size for _, size in held) <= block * classes * double.itemsize
+    assert torch.allclose(streamed, js_divergence(class_profiles(scores)), rtol=0, atol=1e-6)
+
+
+# Several nets, and nets that know nothing
+
+
+@pytest.mark.parametrize("labels", [None, torch.arange(60) % 3])
+def test_a_map_of_each_net_in_their_order(labels):
+    nets = [draw(60, 3, seed) for seed in range(4)]
+    maps = divergence_maps(nets, labels)
+    over = "images" if labels is None else "classes"
+    assert maps.shape == (4, 3, 3)
+    for scores, found in zip(nets, maps, strict=True):
+        assert torch.equal(found, js_divergence(class_profiles(scores, labels, over=over)))
+    assert not torch.allclose(maps[0], maps[1])
+    assert torch.equal(divergence_maps(torch.stack(nets), labels), maps)
+
+
+def test_maps_of_what_are_no_scores_are_errors():
+    scores = draw(60, 3)
+    with pytest.raises(ValueError, match="a label for each of the 60"):
+        divergence_maps([scores], torch.zeros(59))
+    with pytest.raises(ValueError, match="give 0 to 2"):
+        divergence_maps([scores], torch.full((60,), 3))
+    with pytest.raises(ValueError, match="negative"):
+        divergence_maps([scores, -scores])
+    labels = torch.zeros(60, dtype=torch.int64)
+    labels[0] = 1
+    assert divergence_maps([scores], labels)[0, 2].isnan().all()
+
+
+@steady
+@given(matrices(), st.integers(0, 99))
+def test_shuffled_rows_keep_their_numbers(P, seed):
+    kept, state = P.clone(), torch.get_rng_state()
+    found = shuffled(P, seed)
+    assert torch.equal(found.sort(1).values, P.sort(1).values)
+    assert found.dtype == P.dtype
+    assert torch.equal(shuffled(P, seed), found)
+    assert torch.equal(P, kept)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_shuffled_scores_are_of_random_classes(device):
+    classes, n = 5, 5000
+    scores = draw(n, classes)
+    labels = scores.argmax(1)
+    found = shuffled(scores.to(device), seed=1)
+    assert found.device.type == device
+    assert torch.equal(found.cpu(), shuffled(scores, seed=1))
+    assert not torch.equal(found.cpu(), shuffled(scores, seed=2))
+    # Each of the classes as often as any other, whatever the class was: 1,000 give or take 150.
+    moved = torch.zeros(classes, classes).index_put_(
+        (labels, found.cpu().argmax(1)), torch.ones(n), accumulate=True
+    )
+    shares = moved / moved.sum(1, keepdim=True)
+    assert (shares - 1 / classes).abs().max() < 0.07
+    both = torch.stack([scores.flatten(), found.cpu().flatten()])
+    assert torch.corrcoef(both)[0, 1].abs() < 0.04
+    columns = torch.corrcoef(found.cpu().T)[~torch.eye(classes, dtype=torch.bool)]
+    assert columns.max() - columns.min() < 0.1
 
 
 # Bootstrap

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -28,6 +30,14 @@ def images():
     return out
 
 
+def hellinger(p, q):
+    return (p.sqrt() - q.sqrt()).norm() / math.sqrt(2)
+
+
+def reordered(matrix, order):
+    return matrix[order][:, order]
+
+
 LABELS = torch.tensor([0, 0, 0, 1])
 
 
@@ -40,6 +50,9 @@ LABELS = torch.tensor([0, 0, 0, 1])
         (exercises.check_majority_accuracy, 0.75, (LABELS,)),
         (exercises.check_grey, lambda x: x.float().mean((1, 2, 3)), ()),
         (exercises.check_duplicate_count, 2, (images(),)),
+        (exercises.check_hellinger, hellinger, ()),
+        (exercises.check_reordered, reordered, ()),
+        (exercises.check_smallest_p, 1 / 24, ()),
     ],
 )
 def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
@@ -68,6 +81,16 @@ def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
         (exercises.check_duplicate_count, 4, (images(),), "left over"),
         (exercises.check_duplicate_count, 3, (images(),), "once or twice"),
         (exercises.check_duplicate_count, 0.5, (images(),), "whole number"),
+        (exercises.check_hellinger, lambda p, q: (p * (p / q).log2()).sum(), (), "zeros"),
+        (exercises.check_hellinger, lambda p, q: 2**0.5 * hellinger(p, q), (), "root of 2: divide"),
+        (exercises.check_hellinger, lambda p, q: hellinger(p, q) ** 2, (), "its square"),
+        (exercises.check_hellinger, lambda p, q: (p - q).abs().sum(), (), "not 1.0000"),
+        (exercises.check_reordered, lambda m, order: m, (), "third of the old"),
+        (exercises.check_reordered, lambda m, order: m[order], (), "columns as the rows"),
+        (exercises.check_reordered, lambda m, o: reordered(m, o.argsort()), (), "order\\[i\\]"),
+        (exercises.check_smallest_p, 24, (), "a share"),
+        (exercises.check_smallest_p, 1 / 6, (), "six|Six"),
+        (exercises.check_smallest_p, 0.05, (), "how many orders"),
     ],
 )
 def test_a_wrong_answer_gets_its_hint(check, answer, rest, hint):

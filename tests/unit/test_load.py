@@ -82,6 +82,16 @@ def test_scenes_are_four_sets_of_different_images_kept_on_disk(settings, monkeyp
     assert again.train.images.equal(splits.train.images)
 
 
+def test_scenes_without_families_are_kept_apart_from_the_others(settings, monkeypatch):
+    sizes = {"train": 60, "validation": 20, "calibration": 20, "test": 20}
+    monkeypatch.setattr(rendered, "SIZES", sizes)
+    monkeypatch.setattr(rendered, "_BLOCK", 20)
+    plain, tiles = loaded(settings, "scenes"), loaded(settings, "scenes:no-families")
+    assert tiles.test.classes != plain.test.classes
+    assert tiles.test.name == "scenes, no-families, test"
+    assert not set(images_of(plain)) & set(images_of(tiles))
+
+
 def test_the_side_can_be_chosen(settings):
     assert loaded(settings, "digits", side=16).train.images.shape[1:3] == (16, 16)
     with pytest.raises(ValueError, match="32x32 cannot be shrunk to 64x64"):

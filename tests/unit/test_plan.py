@@ -45,12 +45,15 @@ def test_the_quick_profile_is_smaller_and_full_leaves_nothing_out(settings):
 
 
 def test_seeds_start_at_the_one_asked_for(settings):
-    assert plan.plan_for(replace(settings, seed=7)).seeds == (7, 8, 9)
+    planned = plan.plan_for(replace(settings, seed=7))
+    assert planned.seeds == (7, 8, 9)
+    assert planned.five_seeds == (7, 8, 9, 10, 11)
 
 
 def test_digits_are_never_mirrored(settings):
     for name, recipe in plan.plan_for(replace(settings, dataset="digits")).recipes.items():
-        assert "flip" not in recipe.augment, name
+        # Notebook 02 looks at scenes beside any dataset.
+        assert "flip" not in recipe.augment or name == "LeNet5, scenes", name
 
 
 def test_the_settings_cell_says_what_each_profile_uses(settings):
@@ -64,3 +67,12 @@ def test_the_settings_cell_says_what_each_profile_uses(settings):
     assert all(
         text in full for text in ("full", "all images", "loop for 5", "100, 40", "44 points")
     )
+
+
+def test_notebook_02_says_what_it_compares(settings):
+    splits = Splits(*(imageset(10) for _ in range(4)))
+    text = opening.described("02", settings, splits, plan.plan_for(settings))
+    assert max(map(len, text.splitlines())) < 80
+    text = text.replace("\n" + " " * 9, " ")
+    assert "seeds 0, 1, 2, 3, 4; all images; LeNet5 for 40 epochs, on scenes for 8; 1,000" in text
+    assert "200 resamples; t-SNE of at most 500 images for 2 nets" in text

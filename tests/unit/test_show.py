@@ -242,3 +242,22 @@ def test_differences_are_signed_points_with_a_true_minus():
     assert [style.points(x) for x in (0.006, -0.058)] == ["+0.6", "\N{MINUS SIGN}5.8"]
     interval = SimpleNamespace(value=0.091, low=-0.085, high=0.096)
     assert style.points_range(interval) == f"+9.1{SPACE}[\N{MINUS SIGN}8.5,{SPACE}+9.6]"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.01, 0.2, "more"),
+        (-0.2, -0.01, "less"),
+        (-0.1, 0.1, "no clear difference"),
+        (0, 0.1, "no clear difference"),
+        (-0.1, 0, "no clear difference"),
+        (0, 0, "no clear difference"),
+        (float("nan"), float("nan"), "no clear difference"),
+    ],
+)
+def test_a_word_for_a_difference_is_clear_only_where_the_interval_is(low, high, word):
+    interval = SimpleNamespace(value=(low + high) / 2, low=low, high=high)
+    assert style.direction(interval) == word
+    words = {"more": "above", "less": "below", "no clear difference": "level"}
+    assert style.direction(interval, list(words.values())) == words[word]

@@ -254,6 +254,41 @@ def test_matrices_beside_share_their_colours_and_order_or_do_not():
     assert [t.get_text() for t in shared[0].texts] == ["c", "a", "d", "b"]
 
 
+def heats(figure):
+    return [np.asarray(ax.images[0].get_array()) for ax in figure.axes if ax.images]
+
+
+def bars(figure):
+    """Ends of the bars of colours, which hold no image."""
+    return [ax.get_xlim() for ax in figure.axes if not ax.images]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_matrices_beside_keep_the_ends_of_their_colours(shared):
+    names, near = list("abcd"), distances(4) * 0.1
+
+    def drawn(first):
+        matrices = {"one": first, "two": near}
+        return matrices_beside(matrices, names, shared=shared, limits=(-1, 1))
+
+    one, other = drawn(near), drawn(distances(4) * 0.8)
+    assert bars(one) == bars(other) == [(-1, 1)] * (1 if shared else 2)
+    # A number has its colour whatever stands beside it, and those beyond the ends have the ends'.
+    np.testing.assert_array_equal(heats(one)[0], heats(one)[1])
+    np.testing.assert_array_equal(heats(one)[1], heats(other)[1])
+    assert not np.allclose(heats(one)[0], heats(other)[0])
+    off = ~np.eye(4, dtype=bool)
+    beyond_, at_ = heats(drawn(np.full((4, 4), 7.0)))[0][off], heats(drawn(np.ones((4, 4))))[0][off]
+    np.testing.assert_array_equal(beyond_, at_)
+
+
+def test_without_limits_colours_end_at_the_numbers_themselves():
+    matrix = distances(4)
+    off = matrix[~np.eye(4, dtype=bool)]
+    (ends,) = bars(matrices_beside({"one": matrix, "two": matrix}, list("abcd")))
+    assert ends == pytest.approx((off.min(), off.max()))
+
+
 def test_a_map_draws_each_point_in_its_class_colour_and_not_too_many():
     points, labels = images(3, n=MOST_POINTS + 500)
     figure = class_maps({"one": points, "two": points * 2}, labels, list("abc"))

@@ -13,7 +13,9 @@ from helpers.methods.statistics import (
     cohens_d,
     holm,
     interval_from_draws,
+    least_interval,
     paired_difference_interval,
+    pairwise_interval,
     permutation_p,
     resampled_means,
     t_interval,
@@ -41,6 +43,10 @@ def test_an_interval_reads_as_value_and_bounds():
     found = Interval(0.697, 0.6925, 0.7021, 10_000)
     assert str(found) == f"{found}" == "0.697 [0.693, 0.702]"
     assert f"{found:.1%}" == "69.7% [69.2%, 70.2%]"
+    assert f"{found._replace(low=math.nan, high=math.nan):.1%}" == "69.7%"
+    assert f"{found._replace(value=math.nan):.1%}" == "n/a"
+    assert str(Interval(math.nan, math.nan, math.nan, 0)) == "n/a"
+    assert str(t_interval([0.25])) == "0.250"
 
 
 # Coverage of the truth: each bound of the test is refused by a wrong quantile, shown beside it.
@@ -52,6 +58,27 @@ def test_t_intervals_of_five_seeds_cover_the_truth():
     assert coverage([t_interval(row, level=0.9) for row in means], 0) < 0.915
     normal_quantile = [t_interval(row, level=0.878) for row in means]  # 1.96 in place of 2.78
     assert coverage(normal_quantile, 0) < 0.9
+
+
+@pytest.mark.parametrize(("mean", "covered"), [(0, 0.97), (1, 0.86), (2, 0.91), (4, 0.92)])
+def test_pairwise_intervals_of_five_units_cover_the_truth(mean, covered):
+    units = mean + normal(1500, 5, seed=7)
+    found = [pairwise_interval(row[:, None] * row) for row in units]
+    assert covered < coverage(found, mean**2)
+    if mean:
+        # As if the ten pairs were independent.
+        rows, columns = torch.triu_indices(5, 5, 1)
+        assert coverage([t_interval(row[rows] * row[columns]) for row in units], mean**2) < 0.7
+        assert coverage(found, mean**2) < 0.965
+
+
+def test_the_least_of_several_means_is_covered_whoever_has_it():
+    rivals = normal(1500, 3, 5, seed=8)
+    each = [[t_interval(row) for row in rows] for rows in rivals]
+    assert 0.95 < coverage([least_interval(rows) for rows in rivals], 0) < 0.99
+    assert coverage([min(rows) for rows in each], 0) < 0.945
+    far = rivals + torch.tensor([0.0, 30.0, 90.0])[:, None]
+    assert coverage([least_interval(rows) for rows in far], 0) > 0.95
 
 
 @pytest.mark.parametrize("method", ["percentile", "basic"])
@@ -118,12 +145,95 @@ def test_a_level_is_a_share(level):
     draws = torch.zeros(3)
     calls = [
         lambda: t_interval([1.0, 2.0], level),
+        lambda: pairwise_interval(torch.ones(3, 3), level),
+        lambda: least_interval(torch.ones(2, 3), level),
         lambda: wilson_interval(1, 2, level),
         lambda: interval_from_draws(0, draws, 2, level),
     ]
     for call in calls:
         with pytest.raises(ValueError, match="level"):
             call()
+
+
+# Pairs of units, and the least of several
+
+
+def alike(count, seed=0):
+    values = normal(count, count, seed=seed).double()
+    return values + values.T
+
+
+def test_pairwise_interval_by_hand():
+    matrix = torch.tensor([[9.0, 1, 2], [1, 9, 6], [2, 6, 9]])
+    # The mean is 3; without each unit in turn it is 6, 2 and 1: pseudo-values -3, 5 and 7.
+    assert pairwise_interval(matrix) == pytest.approx(t_interval([-3.0, 5, 7]))
+
+
+@steady
+@given(st.integers(2, 8), st.integers(0, 99), st.floats(-5, 5), st.floats(0.1, 9))
+def test_pairwise_intervals_move_with_unit_and_zero_and_not_with_order(count, seed, zero, unit):
+    matrix = alike(count, seed)
+    found = pairwise_interval(matrix)
+    moved = pairwise_interval(zero + unit * matrix)
+    expected = [zero + unit * number for number in found[:3]]
+    assert moved[:3] == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    assert pairwise_interval(matrix[order][:, order]) == pytest.approx(found, nan_ok=True)
+    assert found.n == count
+    assert math.isnan(found.low) == math.isnan(found.high) == (count == 2)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("itself", [0.0, 1.0, 1e20, math.nan, math.inf])
+def test_how_a_unit_agrees_with_itself_does_not_count(itself, device):
+    matrix = alike(5).to(device)
+    whole = matrix.clone().fill_diagonal_(itself)
+    assert pairwise_interval(whole) == pytest.approx(pairwise_interval(matrix))
+    assert torch.equal(whole.nan_to_num(), matrix.fill_diagonal_(itself).nan_to_num())
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (torch.ones(1, 1), "K at least 2"),
+        (torch.ones(0, 0), "K at least 2"),
+        (torch.ones(3), "give"),
+        (torch.ones(3, 4), "give"),
+        (torch.ones(2, 3, 3), "give"),
+        (torch.ones(3, 3).index_fill(0, torch.tensor(1), math.nan), "NaN or infinity"),
+        (torch.ones(2, 2) * math.inf, "NaN or infinity"),
+    ],
+)
+def test_pairwise_interval_refuses(matrix, message):
+    with pytest.raises(ValueError, match=message):
+        pairwise_interval(matrix)
+
+
+def test_least_interval_by_hand():
+    # The least mean is the first's, the least lower bound the second's, which is less sure.
+    rows = torch.tensor([[1.0, 1.1, 1.2], [0.0, 2.0, 4.0], [9.0, 9.0, 9.0]])
+    sure, unsure, _ = (t_interval(row, level=1 - 0.1 / 3) for row in rows)
+    found = least_interval(rows, level=0.9)
+    assert found == pytest.approx((1.1, unsure.low, sure.high, 3))
+
+
+@steady
+@given(st.integers(1, 5), st.integers(2, 6), st.integers(0, 99))
+def test_the_least_is_within_its_interval_whatever_the_order(rivals, count, seed):
+    rows = normal(rivals, count, seed=seed)
+    found = least_interval(rows)
+    assert found.low <= found.value <= found.high
+    assert found.value == pytest.approx(rows.double().mean(1).min().item())
+    assert least_interval(rows.flip(0)) == found
+    if rivals == 1:
+        assert found == pytest.approx(t_interval(rows[0]))
+
+
+def test_of_one_value_each_the_least_has_no_bounds():
+    found = least_interval(torch.tensor([[2.0], [1.0]]))
+    assert (found.value, found.n, str(found)) == (1, 1, "1.000")
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        least_interval(torch.tensor([[2.0, 1.0], [math.nan, 0.0]]))
 
 
 # Wilson
