@@ -24,7 +24,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .agreement import adjusted_rand
-from .statistics import batches, permutation_p
+from .statistics import Interval, batches, pairwise_interval, permutation_p
 
 # A handful of classes needs no second thread, which on a busy machine takes many times as long.
 THREADS = ThreadpoolController()
@@ -229,6 +229,19 @@ def best_k(table: ByK, stable: float = 0.8) -> int:
     return int(table.ks[table.silhouettes.where(fit, -math.inf).argmax()])
 
 
+def with_every_method(distances: Tensor, draws: Tensor) -> dict[str, ByK]:
+    """`by_k` of the mean of `distances` (S, C, C) for each of METHODS; `draws` are (..., C, C)."""
+    mean, draws = distances.mean(0), draws.reshape(-1, *distances.shape[1:])
+    return {name: by_k(mean, draws, cluster) for name, cluster in METHODS.items()}
+
+
+def cluster_each(
+    distances: Tensor, cluster: Callable[[Tensor, int, int], Tensor], k: int
+) -> Tensor:
+    """The labels (R, C) that `cluster`, one of METHODS, gives to each of `distances` (R, C, C)."""
+    return torch.stack([cluster(each, k, 0) for each in distances])
+
+
 def comes_back(draws: Tensor, cluster: Callable[[Tensor, int, int], Tensor], k: int) -> Tensor:
     """How well the clusters of each of S nets are those of the other nets: (S,) float64.
 
@@ -240,7 +253,7 @@ def comes_back(draws: Tensor, cluster: Callable[[Tensor, int, int], Tensor], k: 
         raise ValueError(f"draws have shape {tuple(draws.shape)}: give (S, R, C, C), S at least 2")
     nets = draws.mean(1)
     others = [cluster((nets.sum(0) - own) / (len(nets) - 1), k) for own in nets]
-    found = torch.stack([torch.stack([cluster(draw, k) for draw in own]) for own in draws])
+    found = torch.stack([cluster_each(own, cluster, k) for own in draws])
     return adjusted_rand(found, torch.stack(others)[:, None]).mean(1)
 
 
@@ -252,6 +265,15 @@ def best_clusters(distances: Tensor) -> Tensor:
     cuts = [average_linkage(distances, int(k)) for k in _ks(len(distances))]
     one = torch.zeros(len(distances), dtype=torch.int64)
     return max(cuts, key=lambda cut: silhouette(distances, cut), default=one)
+
+
+def clusters_between_nets(distances: Tensor) -> Interval:
+    """Adjusted Rand index between the best clusters of two nets, of all pairs of S nets.
+
+    `distances` (S, C, C); the interval is `pairwise_interval`'s.
+    """
+    best = torch.stack([best_clusters(each) for each in distances])
+    return pairwise_interval(adjusted_rand(best[:, None], best))
 
 
 def _ks(classes: int) -> Tensor:

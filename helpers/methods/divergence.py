@@ -171,6 +171,18 @@ def bootstrap_divergence(
     return torch.stack([_js_over_images(columns, row) for counts in weights for row in counts])
 
 
+def bootstrap_maps(scores: Sequence[Tensor], resamples: int, seed: int = 0) -> Tensor:
+    """`bootstrap_divergence` over images for each of S nets, by the same draws: (S, R, C, C)."""
+    return torch.stack([bootstrap_divergence(s, None, "images", resamples, seed) for s in scores])
+
+
+def maps_of_few(scores: Tensor, count: int, draws: int, seed: int = 0) -> Tensor:
+    """Maps of the classes, (draws, C, C), from `count` images each, drawn with replacement."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(scores), (draws, count), generator=generator)
+    return divergence_maps([scores[few] for few in rows])
+
+
 def _all_pairs(
     kernel: Callable[[Tensor, Tensor], Tensor],
     P: Tensor,

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy
 import scipy.linalg
 import torch
+from sklearn.cluster import KMeans
 from torch import Tensor
+
+from .agreement import adjusted_rand
 
 if TYPE_CHECKING:
     from openTSNE.affinity import Affinities
@@ -130,6 +133,20 @@ def knn_accuracy(points: Tensor, labels: Tensor, k: int = 12) -> Tensor:
     near = labels[nearest(points, k).indices.to(labels.device)]
     votes = (near[:, :, None] == near[:, None]).sum(2) * k - torch.arange(k, device=near.device)
     return near.gather(1, votes.argmax(1, keepdim=True))[:, 0] == labels
+
+
+def map_quality(points: Tensor, placed: Tensor, labels: Tensor, k: int = 12) -> dict[str, float]:
+    """How true a map `placed` (N, 2) of `points` (N, D) is, and what it tells of classes.
+
+    trustworthiness; the share of images whose `k` nearest are mostly of their class; the adjusted
+    Rand index of k-means on the coordinates, with as many clusters as classes, and the classes.
+    """
+    clusters = KMeans(len(labels.unique()), n_init=3, random_state=0).fit_predict(placed.cpu())
+    return {
+        "trustworthiness": trustworthiness(points, placed, k),
+        "neighbours right": knn_accuracy(placed, labels, k).double().mean().item(),
+        "k-means": adjusted_rand(torch.from_numpy(clusters), labels.cpu()).item(),
+    }
 
 
 def centroid_distances(points: Tensor, labels: Tensor, classes: int) -> Tensor:

@@ -53,6 +53,16 @@ def t_interval(values: Tensor | Sequence[float], level: float = 0.95) -> Interva
     return Interval(mean, float(mean - margin), float(mean + margin), n)
 
 
+def over_seeds(values: Tensor) -> Interval:
+    """`t_interval` of one value per training seed; NaN throughout where one of them is not finite.
+
+    For what may not exist, such as a correlation with what nobody knows.
+    """
+    if not values.isfinite().all():
+        return Interval(math.nan, math.nan, math.nan, len(values))
+    return t_interval(values)
+
+
 def pairwise_interval(matrix: Tensor, level: float = 0.95) -> Interval:
     """Interval of the mean over all pairs of K units, such as how well training seeds agree.
 

@@ -22,7 +22,7 @@ QUESTIONS = {
 MINUTES = {
     "00_start_here": (0.5, 0.5),
     "01_training": (1.5, 45),
-    "02_class_divergence": (1, 20),
+    "02_class_divergence": (1.5, 30),
 }
 
 QUICK_IMAGES = 5_000
@@ -59,7 +59,7 @@ def plan_for(settings) -> Plan:
     if settings.full:
         return Plan(five[:3], five, recipes, 5, 1000, 10_000, 5, five[:3])
     recipes = {name: shorter(name, recipe) for name, recipe in recipes.items()}
-    return Plan(five[:3], five, recipes, 2, 200, 500, 2, five[:2])
+    return Plan(five[:3], five, recipes, 2, 200, 500, 3, five[:2])
 
 
 def augmentation(dataset: str) -> tuple[str, ...]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from helpers.datasets.imageset import ImageSet
 from helpers.datasets.people import human_answers, human_halves, human_similarity
 from helpers.datasets.scenes import FAMILIES, family_labels
+from helpers.methods.agreement import agreement, mantel
 from helpers.methods.divergence import js_divergence
+from helpers.methods.statistics import Interval, holm
 from helpers.settings import Settings
 
 VEHICLES = ("airplane", "automobile", "ship", "truck")
@@ -45,7 +48,7 @@ def yardstick_for(test: ImageSet, settings: Settings) -> Yardstick:
         return people(test, settings)
     known = settings.dataset == "scenes"
     groups = torch.tensor(family_labels(test.classes) if known else [0] * len(test.classes))
-    distances = apart(groups)
+    distances = bare_indicator(groups)
     unknown = torch.full_like(distances, torch.nan)
     halves = unknown.expand(1, 2, *unknown.shape)
     if known:
@@ -66,6 +69,42 @@ def people(test: ImageSet, settings: Settings) -> Yardstick:
     return Yardstick("people", distances, groups, kinds, answers, halves)
 
 
-def apart(groups: Tensor) -> Tensor:
+def mantel_tests(divergences: Tensor, yardstick: Yardstick) -> pd.DataFrame:
+    """`divergences` (C, C) against the yardstick by Mantel tests, their p values adjusted (Holm).
+
+    Over all pairs, within the known groups, and in each group alone; tests that cannot be made, as
+    where all pairs are alike, are left out.
+    """
+    truth, groups = yardstick.distances, yardstick.groups
+    tests = {
+        "all pairs": mantel(divergences, truth),
+        "within": mantel(divergences, truth, groups, permutations=20_000),
+    }
+    for number, kind in enumerate(yardstick.kinds):
+        own = (groups == number).nonzero().flatten()
+        tests[f"{kind} alone"] = mantel(divergences[own][:, own], truth[own][:, own])
+    table = pd.DataFrame(tests, ["rank correlation", "p", "pairs"]).T.dropna()
+    if len(table):
+        table["p, Holm"] = holm(table["p"].tolist()).numpy()
+    return table.astype({"pairs": int})
+
+
+def between_halves(yardstick: Yardstick, groups: Tensor | None = None) -> Interval:
+    """How well people agree with people: the mean of all halvings, the lowest, the highest."""
+    found = agreement(*yardstick.halves.unbind(1), groups)
+    return Interval(found.mean().item(), found.min().item(), found.max().item(), len(found))
+
+
+def of_classes(yardstick: Yardstick, shown: Tensor) -> Yardstick:
+    """The yardstick for some of the classes alone."""
+    parts = {
+        "distances": yardstick.distances[shown][:, shown],
+        "groups": yardstick.groups[shown],
+        "halves": yardstick.halves[:, :, shown][..., shown],
+    }
+    return yardstick._replace(**parts)
+
+
+def bare_indicator(groups: Tensor) -> Tensor:
     """The bare indicator of groups (C,) as distances (C, C): 0 within a group, 1 across groups."""
     return (groups[:, None] != groups).double()

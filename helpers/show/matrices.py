@@ -96,6 +96,13 @@ def side_by_side(
     return figure
 
 
+def in_words(names: Sequence[str], clusters) -> str:
+    """Clusters (C,) of classes as "cat + dog; ship"."""
+    labels = np.asarray(clusters)
+    members = [[names[k] for k in np.flatnonzero(labels == label)] for label in np.unique(labels)]
+    return "; ".join(" + ".join(each) for each in members)
+
+
 def matrices_beside(
     matrices: Mapping[str, object],
     names: Sequence[str],

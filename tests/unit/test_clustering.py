@@ -13,6 +13,8 @@ from helpers.methods.clustering import (
     best_clusters,
     best_k,
     by_k,
+    cluster_each,
+    clusters_between_nets,
     comes_back,
     consensus,
     k_means_rows,
@@ -21,6 +23,7 @@ from helpers.methods.clustering import (
     one_cluster_test,
     silhouette,
     spectral,
+    with_every_method,
 )
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -415,3 +418,34 @@ def test_null_matrices_hold_the_distances_themselves():
     rows, columns = torch.triu_indices(10, 10, 1)
     values, order = placed[1, rows, columns], other[rows, columns].argsort()
     assert torch.equal(values[order], matrix[rows, columns].sort().values)
+
+
+def test_every_method_clusters_the_mean_of_the_nets():
+    nets = torch.stack([planted(seed=seed) for seed in range(3)])
+    draws = torch.stack([nets, nets])
+    tables = with_every_method(nets, draws)
+    assert list(tables) == list(METHODS)
+    expected = by_k(nets.mean(0), draws.flatten(0, 1), average_linkage)
+    found = tables["average linkage"]
+    assert torch.equal(found.labels, expected.labels)
+    assert torch.equal(found.stabilities, expected.stabilities)
+
+
+def test_each_matrix_has_its_own_labels():
+    matrices = torch.stack([planted(), planted(FAMILIES.flip(0))])
+    found = cluster_each(matrices, average_linkage, 3)
+    assert torch.equal(found[0], FAMILIES)
+    assert torch.equal(found[1], average_linkage(matrices[1], 3))
+    assert not torch.equal(found[0], found[1])
+
+
+def test_clusters_are_between_nets_what_the_nets_share():
+    alike = torch.stack([planted(seed=seed) for seed in range(5)])
+    assert clusters_between_nets(alike).value == pytest.approx(1)
+    odd = alike.clone()
+    odd[4] = planted(FAMILIES[torch.tensor([3, 0, 7, 1, 9, 4, 2, 8, 6, 5])], seed=9)
+    found = clusters_between_nets(odd)
+    # Six of the ten pairs of nets are alike.
+    assert 0.5 < found.value < 0.8
+    assert found.low < found.value < found.high
+    assert found.n == 5

@@ -349,3 +349,22 @@ def test_long_rows_are_compared_in_parts(monkeypatch):
     whole = js_divergence(P)
     monkeypatch.setattr(divergence, "CELLS", 25 * 9)
     assert torch.allclose(js_divergence(P), whole, rtol=0, atol=1e-14)
+
+
+def test_a_bootstrap_of_several_nets_draws_the_same_images_for_each():
+    scores = [draw(60, 4, seed).softmax(1) for seed in (1, 2)]
+    found = divergence.bootstrap_maps(scores, 5, seed=3)
+    assert found.shape == (2, 5, 4, 4)
+    for own, each in zip(found, scores, strict=True):
+        assert torch.equal(own, divergence.bootstrap_divergence(each, None, "images", 5, 3))
+
+
+def test_maps_of_few_images_are_fixed_by_their_seed_and_come_near_with_more():
+    scores = draw(500, 4).softmax(1).double()
+    whole = divergence.js_divergence(divergence.class_profiles(scores))
+    few, again = (divergence.maps_of_few(scores, 10, 30, seed=1) for _ in range(2))
+    assert few.shape == (30, 4, 4)
+    assert torch.equal(few, again)
+    assert not torch.equal(few, divergence.maps_of_few(scores, 10, 30, seed=2))
+    many = divergence.maps_of_few(scores, 400, 30, seed=1)
+    assert (many - whole).abs().mean() < (few - whole).abs().mean() / 3

@@ -261,3 +261,15 @@ def test_the_caller_keeps_its_points(blobs):
 def test_what_cannot_be_done_says_what_can(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_quality_of_a_map_is_that_of_its_parts(blobs):
+    points, labels = blobs
+    placed = pca(points, 2)
+    found = embedding.map_quality(points, placed, labels, k=5)
+    assert found["trustworthiness"] == trustworthiness(points, placed, 5)
+    assert found["neighbours right"] == knn_accuracy(placed, labels, 5).double().mean().item()
+    assert found["k-means"] == pytest.approx(1)
+    chance = embedding.map_quality(points, draw(60, 2, 9), labels, k=5)
+    assert chance["k-means"] < 0.2
+    assert chance["neighbours right"] < 0.6

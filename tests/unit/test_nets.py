@@ -8,6 +8,7 @@ import torch
 
 from helpers.datasets.imageset import ImageSet, Splits
 from helpers.network.training import Recipe, evaluate
+from helpers.series import nets
 from helpers.series.nets import scores_of, train
 from helpers.series.plan import plan_for
 
@@ -88,3 +89,26 @@ def test_scores_are_of_each_net_for_each_image_in_order(plan, settings):
     alone = scores_of(runs[:1], SPLITS.test.subset(torch.tensor([7, 3]), "two"))[0]
     assert torch.allclose(alone, scores[0][[7, 3]], atol=1e-6)
     assert not torch.allclose(scores[0], scores[1])
+
+
+def test_scores_over_training_end_with_those_of_the_last_epoch(plan, settings):
+    recipe = Recipe(epochs=2, batch=16, rate=1e-2, keep="last", points=(0.0, 1.0, 2.0))
+    plan = plan._replace(recipes={"tiny": recipe}, five_seeds=(0,))
+    (run,) = trained(plan, settings)
+    found = nets.scores_over_training(run, SPLITS.test, settings)
+    assert len(found) == 3
+    assert torch.allclose(found[2], scores_of([run], SPLITS.test)[0], atol=1e-6)
+    assert not torch.allclose(found[0], found[1])
+    few = SPLITS.test.subset(torch.arange(5), "few")
+    again = nets.scores_over_training(run, few, settings)
+    assert torch.allclose(again[0], found[0][:5], atol=1e-6)
+
+
+def test_another_dataset_than_the_run_s_has_nets_of_its_own(plan, settings, monkeypatch):
+    asked = []
+    monkeypatch.setattr(nets, "load", lambda other: asked.append(other.dataset) or SPLITS)
+    digits = replace(settings, dataset="digits")
+    test, scores = nets.scores_on("scenes", "Linear", "tiny", plan, digits)
+    assert asked == ["scenes"]
+    assert len(test) == len(scores[0]) == 30
+    assert len(scores) == 5

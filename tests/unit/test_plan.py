@@ -75,4 +75,4 @@ def test_notebook_02_says_what_it_compares(settings):
     assert max(map(len, text.splitlines())) < 80
     text = text.replace("\n" + " " * 9, " ")
     assert "seeds 0, 1, 2, 3, 4; all images; LeNet5 for 40 epochs, on scenes for 8; 1,000" in text
-    assert "200 resamples; t-SNE of at most 500 images for 2 nets" in text
+    assert "200 resamples; t-SNE of at most 500 images for 3 nets" in text

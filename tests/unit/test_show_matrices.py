@@ -15,7 +15,7 @@ from scipy.spatial.distance import squareform
 
 from helpers.show.agreement import choice_of_k, dots, lines_by_epoch, pairs_scatter
 from helpers.show.maps import MOST_POINTS, apart, class_maps
-from helpers.show.matrices import divergence_map, matrices_beside, side_by_side
+from helpers.show.matrices import divergence_map, in_words, matrices_beside, side_by_side
 from helpers.show.style import NotebookFigure, apply_style, class_colour, encode
 
 NAN = float("nan")
@@ -391,3 +391,8 @@ def test_pairs_are_told_apart_by_group_and_the_closest_named():
     assert "airplane–automobile" in names
     assert "deer–dog" not in names
     assert 4 <= len(names) <= 8
+
+
+def test_clusters_in_words():
+    assert in_words(["cat", "ship", "dog", "car"], [0, 1, 0, 1]) == "cat + dog; ship + car"
+    assert in_words(["cat", "ship"], [0, 0]) == "cat + ship"

@@ -14,6 +14,7 @@ from helpers.methods.statistics import (
     holm,
     interval_from_draws,
     least_interval,
+    over_seeds,
     paired_difference_interval,
     pairwise_interval,
     permutation_p,
@@ -444,3 +445,12 @@ def test_effect_sizes_refuse(effect, values):
 def test_cohens_d_needs_two_of_each():
     with pytest.raises(ValueError, match="two of each"):
         cohens_d(torch.ones(1), torch.ones(3))
+
+
+def test_of_values_that_do_not_exist_there_is_no_interval():
+    values = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)
+    assert over_seeds(values) == t_interval(values)
+    for values in ([0.1, math.nan], [math.inf, 0.1]):
+        found = over_seeds(torch.tensor(values))
+        assert all(math.isnan(number) for number in found[:3])
+        assert (found.n, f"{found:.2f}") == (2, "n/a")
