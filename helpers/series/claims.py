@@ -292,6 +292,82 @@ CLAIMS: dict[str, Claim] = {
         unit="",
         yardstick=True,
     ),
+    "colour-first": Claim(
+        notebook="03",
+        post="C",
+        statement="Early in training, alike means alike in overall colour; later it means more",
+        quantity="share of the variance of signature distance that colour alone explains, after an "
+        "eighth of the first epoch less at the end",
+        rule=above(0),
+        control="the same share in the untrained net",
+        unit="%",
+    ),
+    "class-later": Claim(
+        notebook="03",
+        post="C",
+        statement="Later in training, alike comes to mean of the same class",
+        quantity="share of the variance of signature distance that class alone explains, at the "
+        "end less after an eighth of the first epoch",
+        rule=above(0),
+        control="the same share with labels shuffled",
+        unit="%",
+    ),
+    "subcategories-emerge": Claim(
+        notebook="03",
+        post="C",
+        statement="Subcategories of a class emerge in training: on scenes, its backgrounds",
+        quantity="adjusted Rand index of the groups within a class with the planted background, at "
+        "the end less untrained",
+        rule=above(0),
+        control="the same of groups made of raw pixels",
+        unit="",
+    ),
+    "softmax-will-do": Claim(
+        notebook="03",
+        post="C, implied",
+        statement="Softmax outputs, clustered, give the groups that the layer before them gives",
+        quantity="adjusted Rand index of the two groupings, with the same number of groups",
+        rule=above(0.5),
+        control="between two seeds of k-means on the same layer",
+        unit="",
+    ),
+    "nearer-in-kind": Claim(
+        notebook="03",
+        post="C",
+        statement="Signature distance ranks images by kind: neighbours share the class",
+        quantity="share of images whose 20 nearest are mostly of their class, by signature less by "
+        "raw pixels",
+        rule=above(0.1),
+        control="the untrained net less raw pixels",
+    ),
+    "atypical-horse": Claim(
+        notebook="03",
+        post="C",
+        statement="A misread image is an atypical one: it lies in a small group of its class",
+        quantity="share of misread images in groups smaller than half an even share, less that of "
+        "images read right",
+        rule=above(0),
+        control="the same with right and wrong shuffled within classes",
+    ),
+    "late-is-wrong": Claim(
+        notebook="03",
+        post="us",
+        statement="Images on which one net settles late are misread by another net more often",
+        quantity="error of another net on the third that settles last less that on the rest",
+        rule=above(0.05),
+        control="the same with images shuffled within classes",
+    ),
+    "unsure-together": Claim(
+        notebook="03",
+        post="us",
+        statement="The net is unsure where people are, also within a class",
+        quantity="rank correlation of the entropies of the net's and of people's answers, mean of "
+        "the classes",
+        rule=above(0),
+        control="the same with images shuffled within classes",
+        unit="",
+        dataset="cifar10",
+    ),
 }
 
 
