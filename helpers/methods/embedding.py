@@ -1,4 +1,4 @@
-"""Maps of images, their neighbours, and how true a map is to what it was made of.
+"""Maps of images, and how true a map is to what it was made of.
 
 Points (N, D) are images described by D numbers each: pixels in one row, the outputs of a layer, or
 places on a map (D = 2). Distances are Euclidean and computed in float64. Points that are not
@@ -7,8 +7,8 @@ places on a map (D = 2). Distances are Euclidean and computed in float64. Points
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 import numpy
 import scipy.linalg
@@ -17,25 +17,13 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from .agreement import adjusted_rand
+from .neighbours import check_range, checked_points, mostly_alike, nearest, to_others
 
 if TYPE_CHECKING:
     from openTSNE.affinity import Affinities
 
-# Rows compared with all others at a time: few enough that comparing them stays in cache.
-BLOCK = 128
-# Numbers gathered at a time where distances are summed pair by pair.
-CELLS = 1 << 20
-# A squared distance below this share of the row's own square has lost digits in a matrix product.
-CLOSE = 1e-4
 # Columns that t-SNE is given, by principal components where there are more.
 COLUMNS = 50
-
-
-class Neighbours(NamedTuple):
-    """The nearest others of every point, nearest first."""
-
-    indices: Tensor  # (N, k) int64
-    distances: Tensor  # (N, k) float64
 
 
 def pca(points: Tensor, components: int) -> Tensor:
@@ -46,8 +34,8 @@ def pca(points: Tensor, components: int) -> Tensor:
     projection of largest size positive. Raises ValueError unless 1 <= components <= min(N, D).
     Jolliffe (2002), Principal Component Analysis, chapter 3.
     """
-    points = _checked(points)
-    _check_range("components", components, min(points.shape))
+    points = checked_points(points)
+    check_range("components", components, min(points.shape))
     # numpy halves the work of a matrix times itself, scipy finds the few vectors asked for alone.
     centred = (points - points.mean(0)).cpu().numpy()
     if len(centred) < centred.shape[1]:
@@ -58,19 +46,6 @@ def pca(points: Tensor, components: int) -> Tensor:
     largest = numpy.take_along_axis(placed, abs(placed).argmax(0)[None], 0)
     placed *= numpy.where(largest < 0, -1, 1)
     return torch.from_numpy(placed.astype(numpy.float32)).to(points.device)
-
-
-def nearest(points: Tensor, k: int, block: int = BLOCK) -> Neighbours:
-    """The `k` nearest others of each of `points` (N, D), exactly; never the point itself.
-
-    A point that occurs twice is its copy's neighbour, at distance 0. Memory is N x `block` numbers
-    beyond the result and a copy of the points in float64. Raises ValueError unless 1 <= k < N.
-    """
-    points = _checked(points)
-    _check_range("k", k, len(points) - 1)
-    found = [squared.topk(k, largest=False) for _, squared in _to_others(points, block)]
-    indices, squares = (torch.cat(parts) for parts in zip(*((i, d) for d, i in found), strict=True))
-    return Neighbours(indices, squares.sqrt_())
 
 
 def tsne(
@@ -90,7 +65,7 @@ def tsne(
     fewer than 4 points or 2 columns, no seeds, a perplexity below 1, or another start.
     van der Maaten and Hinton (2008), Visualizing data using t-SNE; Policar et al. (2024), openTSNE.
     """
-    points = _checked(points)
+    points = checked_points(points)
     if len(points) < 4 or points.shape[1] < 2:
         raise ValueError(f"points have shape {tuple(points.shape)}: a map needs at least (4, 2)")
     if start not in ("pca", "random") or not seeds:
@@ -103,6 +78,29 @@ def tsne(
     return torch.stack(maps).to(points.device)
 
 
+def aligned_maps(
+    points: Sequence[Tensor],
+    seed: int = 0,
+    perplexity: float = 30.0,
+    say: Callable[[str], None] = print,
+) -> Tensor:
+    """A t-SNE map of the same N images at each of E points of training: (E, N, 2), float32.
+
+    `points` holds (N, D) for each. Every map starts where the one before it ended, the first from
+    the principal components: images keep their places as far as they can. That is made, not
+    found, so nothing may be measured on it. Raises ValueError as `tsne`, and for unequal N.
+    """
+    if len({len(each) for each in points}) != 1:
+        raise ValueError(f"points of {[len(each) for each in points]} images: give the same images")
+    layout, maps = pca(points[0], 2), []
+    for each in points:
+        reduced = pca(each, min(COLUMNS, len(each))) if each.shape[1] > COLUMNS else each
+        affinities = _affinities(checked_points(reduced), _fitting(perplexity, len(each), say))
+        layout = _map(affinities, _beginning(layout.cpu().double(), seed), seed, say)
+        maps.append(layout)
+    return torch.stack(maps).to(points[0].device)
+
+
 def trustworthiness(points: Tensor, placed: Tensor, k: int = 12) -> float:
     """How far neighbours on a map are neighbours in truth: 0..1, 1 where the k nearest all are.
 
@@ -111,14 +109,14 @@ def trustworthiness(points: Tensor, placed: Tensor, k: int = 12) -> float:
     Raises ValueError unless 1 <= k < N / 2 and both have the same N.
     Venna and Kaski (2001), Neighborhood preservation in nonlinear projection methods.
     """
-    points, n = _checked(points), len(points)
+    points, n = checked_points(points), len(points)
     if len(placed) != n:
         raise ValueError(f"{n} points and {len(placed)} places on the map: give one of each")
-    _check_range("k", k, (n - 1) // 2)
+    check_range("k", k, (n - 1) // 2)
     near = nearest(placed, k).indices.to(points.device)
     intrusion = sum(
         (_nearer(squared, near[rows]) - k + 1).clamp(min=0).sum().item()
-        for rows, squared in _to_others(points)
+        for rows, squared in to_others(points)
     )
     return 1 - 2 * intrusion / (n * k * (2 * n - 3 * k - 1))
 
@@ -130,9 +128,7 @@ def knn_accuracy(points: Tensor, labels: Tensor, k: int = 12) -> Tensor:
     unless 1 <= k < N and `labels` are (N,).
     """
     _check_labels(points, labels)
-    near = labels[nearest(points, k).indices.to(labels.device)]
-    votes = (near[:, :, None] == near[:, None]).sum(2) * k - torch.arange(k, device=near.device)
-    return near.gather(1, votes.argmax(1, keepdim=True))[:, 0] == labels
+    return mostly_alike(nearest(points, k).indices, labels)
 
 
 def map_quality(points: Tensor, placed: Tensor, labels: Tensor, k: int = 12) -> dict[str, float]:
@@ -155,7 +151,7 @@ def centroid_distances(points: Tensor, labels: Tensor, classes: int) -> Tensor:
     NaN for a class without points, its diagonal included. Raises ValueError unless `labels` are
     (N,) whole numbers from 0 to classes - 1.
     """
-    points, labels = _checked(points), labels.to(points.device).long()
+    points, labels = checked_points(points), labels.to(points.device).long()
     _check_labels(points, labels)
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels from {labels.min()} to {labels.max()} of {classes} classes")
@@ -163,25 +159,6 @@ def centroid_distances(points: Tensor, labels: Tensor, classes: int) -> Tensor:
     centroids = sums / labels.bincount(minlength=classes)[:, None]
     # By matrix product a distance to itself would not be zero.
     return torch.cdist(centroids, centroids, compute_mode="donot_use_mm_for_euclid_dist")
-
-
-def _to_others(points: Tensor, block: int = BLOCK) -> Iterator[tuple[slice, Tensor]]:
-    """Squared distances (block, N) of some rows to all points, infinite to themselves."""
-    centred = points - points.mean(0)
-    squares = centred.square().sum(1)
-    for start in range(0, len(points), block):
-        rows = slice(start, start + block)
-        squared = torch.addmm(squares, centred[rows], centred.T, alpha=-2)
-        squared.add_(squares[rows, None]).diagonal(start).fill_(torch.inf)
-        _sum_close_pairs(squared, centred, start, CLOSE * squares[rows, None])
-        yield rows, squared
-
-
-def _sum_close_pairs(squared: Tensor, centred: Tensor, start: int, below: Tensor) -> None:
-    """Replace what is `below` in `squared` (b, N) by sums of differences, which lose no digits."""
-    for pairs in (squared < below).nonzero().split(max(1, CELLS // centred.shape[1])):
-        row, other = pairs.T
-        squared[row, other] = (centred[start + row] - centred[other]).square_().sum(1)
 
 
 def _nearer(squared: Tensor, others: Tensor) -> Tensor:
@@ -240,20 +217,6 @@ def _map(
     seconds = time.perf_counter() - began
     say(f"t-SNE of {len(placed):,} images, seed {seed}: {seconds:.0f} s")
     return torch.from_numpy(placed)
-
-
-def _checked(points: Tensor) -> Tensor:
-    if points.ndim != 2 or 0 in points.shape:
-        raise ValueError(f"points have shape {tuple(points.shape)}: give (N, D), an image per row")
-    points = points.detach().double()
-    if not points.isfinite().all():
-        raise ValueError("points hold NaN or infinity: leave those images out, and say how many")
-    return points
-
-
-def _check_range(name: str, value: int, most: int) -> None:
-    if not 1 <= value <= most:
-        raise ValueError(f"{name} is {value}: with these points give from 1 to {most}")
 
 
 def _check_labels(points: Tensor, labels: Tensor) -> None:

@@ -187,11 +187,13 @@ def lines_by_epoch(
     runs: Mapping[str, object],
     ylabel: str,
     marks: Mapping[str, float] | None = None,
+    xlabel: str = "epoch",
 ) -> NotebookFigure:
     """A number by epoch: a thin line for each seed, a thick one for their mean, named at its end.
 
-    epochs: (E,); runs: name to (S, E) or (E,); marks: name to a level to compare with. Where
-    epochs lie within the first one, the axis is stretched there (square root).
+    epochs: (E,), or what else `xlabel` says; runs: name to (S, E) or (E,); marks: name to a level
+    to compare with. Where epochs lie within the first one, the axis is stretched there (square
+    root).
     """
     epochs = np.asarray(epochs, dtype=float)
     if not runs:
@@ -204,7 +206,7 @@ def lines_by_epoch(
     for name, level in marks.items():
         ax.axhline(level, color=MARK, linewidth=1.2, linestyle=DASHES, zorder=1)
         ends.append((level, name, MARK))
-    ax.set(xlabel="epoch", ylabel=ylabel)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
     _epoch_axis(ax, epochs)
     ax.grid(axis="y")
     _ends(ax, ends)

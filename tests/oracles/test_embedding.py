@@ -1,4 +1,4 @@
-"""scikit-learn as the referee of projections, neighbours, and maps."""
+"""scikit-learn as the referee of projections and maps."""
 
 import pytest
 import torch
@@ -6,13 +6,12 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.manifold import trustworthiness as referee_trustworthiness
 from sklearn.metrics import pairwise_distances
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch.nn import functional
 
 from helpers.methods.embedding import (
     centroid_distances,
     knn_accuracy,
-    nearest,
     pca,
     trustworthiness,
     tsne,
@@ -29,11 +28,6 @@ def features(count, width, seed=0):
     return functional.softplus(points @ mixing) + 10, labels
 
 
-def scores(count, spread):
-    generator = torch.Generator().manual_seed(3)
-    return (spread * torch.randn(count, 10, generator=generator)).softmax(1)
-
-
 @pytest.mark.parametrize("shape", [(300, 40), (40, 300)])
 def test_pca_is_scikit_learns_up_to_sign(shape):
     points, _ = features(*shape)
@@ -41,24 +35,6 @@ def test_pca_is_scikit_learns_up_to_sign(shape):
     ours = pca(points, 8).double()
     signs = (ours * referee).sum(0).sign()
     assert torch.allclose(ours, referee * signs, rtol=1e-5, atol=1e-4)
-
-
-@pytest.mark.parametrize("width", [2, 84, 700])
-def test_neighbours_are_scikit_learns(width):
-    points, _ = features(500, width)
-    referee = NearestNeighbors(n_neighbors=15, algorithm="brute").fit(points.double().numpy())
-    distances, indices = referee.kneighbors()
-    ours = nearest(points, 15)
-    assert torch.equal(ours.indices, torch.from_numpy(indices))
-    assert torch.allclose(ours.distances, torch.from_numpy(distances), rtol=1e-9)
-
-
-def test_neighbours_of_scores_that_are_nearly_sure():
-    # A tree sums differences one by one, so it is exact where matrix products are not.
-    points = scores(1500, 12.0).double()
-    referee = NearestNeighbors(n_neighbors=15, algorithm="kd_tree").fit(points.numpy())
-    distances = torch.from_numpy(referee.kneighbors()[0])
-    assert torch.allclose(nearest(points, 15).distances, distances, rtol=1e-6, atol=1e-15)
 
 
 @pytest.mark.parametrize(("count", "k"), [(400, 12), (401, 1), (60, 29)])

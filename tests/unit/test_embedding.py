@@ -9,7 +9,6 @@ from helpers.methods import embedding
 from helpers.methods.embedding import (
     centroid_distances,
     knn_accuracy,
-    nearest,
     pca,
     trustworthiness,
     tsne,
@@ -61,61 +60,11 @@ def test_components_of_bytes_and_of_a_constant_column():
     assert pca(pixels, 8)[:, 7].abs().max() < 1e-4
 
 
-# Neighbours
-
-
-@steady
-@given(grids(), st.data())
-def test_neighbours_are_the_nearest_others(points, data):
-    k = data.draw(st.integers(1, len(points) - 1))
-    indices, distances = nearest(points, k, block=data.draw(st.sampled_from([1, 2, 5, 100])))
-    truth = (points[:, None] - points).double().norm(dim=-1)
-    assert torch.allclose(distances, truth.gather(1, indices), rtol=1e-12)
-    assert not (indices == torch.arange(len(points))[:, None]).any()
-    assert all(len(set(row.tolist())) == k for row in indices)
-    others = truth.fill_diagonal_(math.inf).sort(1).values[:, :k]
-    assert torch.allclose(distances, others, rtol=1e-12)
-
-
-@pytest.mark.parametrize("offset", [0.0, 1e3])
-def test_neighbours_closer_than_a_matrix_product_can_tell(offset):
-    # As scores of a sure net: 1e-9 apart, where squares of 1 have digits down to 1e-16.
-    steps = 1e-9 * torch.arange(1, 8).double() ** 2
-    points = torch.cat((steps, 1 + steps))[:, None] * torch.ones(3) + offset * (steps[0] > 1)
-    indices, distances = nearest(points, 6)
-    assert indices[0].tolist() == [1, 2, 3, 4, 5, 6]
-    assert indices[7].tolist() == [8, 9, 10, 11, 12, 13]
-    expected = (steps[1:] - steps[0]) * math.sqrt(3)
-    assert torch.allclose(distances[0], expected, rtol=1e-6)
-    assert torch.allclose(distances[7], expected, rtol=1e-6)
-
-
-def test_close_pairs_are_summed_in_parts(monkeypatch):
-    points = 1 + 1e-6 * draw(40, 5).double()
-    points[0] += 1
-    whole = nearest(points, 5)
-    monkeypatch.setattr(embedding, "CELLS", 12)
-    parts = nearest(points, 5, block=7)
-    assert torch.equal(whole.indices, parts.indices)
-    assert torch.allclose(whole.distances, parts.distances, rtol=1e-9)
-
-
-def test_a_copy_is_a_neighbour_at_no_distance():
-    points = draw(50, 20)
-    points[31] = points[4]
-    indices, distances = nearest(points, 3)
-    assert (indices[4, 0], indices[31, 0]) == (31, 4)
-    assert distances[4, 0] == distances[31, 0] == 0
-    assert (distances[:, 1:] > 0).all()
-
-
 @pytest.mark.parametrize("device", DEVICES)
 def test_results_stay_on_the_device(device):
     points = draw(60, 8).to(device)
     labels = torch.arange(60, device=device) % 3
-    found = nearest(points, 4)
-    assert torch.equal(found.indices.cpu(), nearest(points.cpu(), 4).indices)
-    results = [*found, pca(points, 2), knn_accuracy(points, labels)]
+    results = [pca(points, 2), knn_accuracy(points, labels)]
     results += [centroid_distances(points, labels, 3)]
     assert {result.device.type for result in results} == {device}
     assert trustworthiness(points, points[:, :2]) == pytest.approx(
@@ -225,7 +174,6 @@ def test_a_map_of_images_that_are_all_the_same():
 def test_the_caller_keeps_its_points(blobs):
     points = blobs[0].double()
     before = points.clone()
-    nearest(points, 2)
     trustworthiness(points, points[:, :2])
     pca(points, 2)
     tsne(points, perplexity=5, say=str)
@@ -238,11 +186,6 @@ def test_the_caller_keeps_its_points(blobs):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: nearest(draw(5, 2), 5), "k is 5: with these points give from 1 to 4"),
-        (lambda: nearest(draw(5, 2), 0), "k is 0"),
-        (lambda: nearest(torch.zeros(5, 4, 4, 3), 1), r"shape \(5, 4, 4, 3\): give \(N, D\)"),
-        (lambda: nearest(torch.zeros(0, 3), 1), r"shape \(0, 3\)"),
-        (lambda: nearest(draw(5, 2) / 0, 1), "NaN or infinity: leave those images out"),
         (lambda: pca(draw(5, 9), 6), "components is 6: with these points give from 1 to 5"),
         (lambda: pca(draw(5, 9), 0), "components is 0"),
         (lambda: trustworthiness(draw(9, 3), draw(8, 2)), "9 points and 8 places"),
