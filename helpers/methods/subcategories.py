@@ -48,6 +48,15 @@ class Persistence(NamedTuple):
     to_last: Tensor  # (E,) float64, adjusted Rand index with the last; its own is 1
 
 
+class Choice(NamedTuple):
+    """How many groups, the `gain` in stability there, and all stabilities (len(ks), draws)."""
+
+    k: int
+    gain: float
+    stabilities: Tensor
+    control: Tensor
+
+
 class Effect(NamedTuple):
     """How the images of one group differ from all others in one feature."""
 
@@ -95,12 +104,12 @@ def stability(points: Tensor, ks: Sequence[int], draws: int = 10, seed: int = 0)
     return torch.tensor(found, dtype=torch.float64)
 
 
-def best_k(ks: Sequence[int], stabilities: Tensor) -> int:
+def best_k(ks: Sequence[int], stabilities: Tensor, least: float = STABLE) -> int:
     """The largest of `ks` whose mean stability is within a standard error of the best.
 
     `stabilities` (len(ks), draws) are `stability`'s. Few groups come back more easily than many:
     of those that cannot be told apart by it, the finest says most of the images. The error is that
-    of the best k's mean over draws. 1 where no mean is above 0.5; one group, which always comes
+    of the best k's mean over draws. 1 where no mean is above `least`; one group, which always comes
     back, does not compete. Raises ValueError unless there are at least two draws, all finite.
     Breiman et al. (1984), Classification and Regression Trees, section 3.4.3, for the rule.
     """
@@ -109,8 +118,23 @@ def best_k(ks: Sequence[int], stabilities: Tensor) -> int:
     means = stabilities.mean(1).where(several, -torch.inf)
     best = means.argmax()
     error = stabilities[best].std() / stabilities.shape[1] ** 0.5
-    fit = (means >= means[best] - error) & (means > STABLE)
+    fit = (means >= means[best] - error) & (means > least)
     return max((int(k) for k, good in zip(ks, fit.tolist(), strict=True) if good), default=1)
+
+
+def choose_k(points: Tensor, ks: Sequence[int], draws: int = 10, seed: int = 0) -> Choice:
+    """How many groups `points` (N, D) are worth cutting into, beyond what any cloud is.
+
+    `best_k` of the stability less that of `shuffled_columns`, a control without groups. Where it is
+    nowhere above the control, the k with the least loss, as something must be drawn: see `gain`.
+    Raises ValueError as `stability` and `best_k`.
+    """
+    stable = stability(points, ks, draws, seed)
+    control = stability(shuffled_columns(points, seed), ks, draws, seed)
+    gains = stable - control
+    k = best_k(ks, gains, least=0.0)
+    k = k if k in ks else int(ks[int(gains.mean(1).argmax())])
+    return Choice(k, gains[list(ks).index(k)].mean().item(), stable, control)
 
 
 def typical(points: Tensor, groups: Groups, count: int = 20) -> Tensor:
@@ -222,18 +246,33 @@ def groups_within(points: Tensor, labels: Tensor, k: int, seed: int = 0) -> Tens
     """
     if labels.shape != points.shape[:1]:
         raise ValueError(f"labels are {tuple(labels.shape)}: give one for each of {len(points)}")
-    groups = torch.empty(len(points), dtype=torch.int64)
+    groups = torch.empty(len(points), dtype=torch.int64, device=points.device)
     for label in labels.unique():
-        own = (labels == label).nonzero().flatten()
-        groups[own] = group_images(points[own], min(k, len(own)), seed).labels.cpu()
-    return groups.to(points.device)
+        own = (labels == label).nonzero().flatten().to(points.device)
+        groups[own] = group_images(points[own], min(k, len(own)), seed).labels
+    return groups
+
+
+def agreement_within(a: Tensor, b: Tensor, labels: Tensor, fewest: int = 10) -> Tensor:
+    """Adjusted Rand index of groupings `a` and `b` (..., N) within each class, their mean: (...).
+
+    Classes of less than `fewest` images are left out; NaN where all are.
+    """
+    classes = [labels == label for label in labels.unique() if (labels == label).sum() >= fewest]
+    if not classes:
+        return torch.full(torch.broadcast_shapes(a.shape, b.shape)[:-1], torch.nan)
+    return torch.stack([adjusted_rand(a[..., own], b[..., own]) for own in classes]).mean(0)
 
 
 def in_small_groups(groups: Tensor, labels: Tensor, k: int) -> Tensor:
     """Whether an image is in a group with less than half an even share of its class: (N,) bool.
 
     `groups` (N,) are `groups_within`'s of `labels` (N,), in `k` groups: an even share is 1 / k.
+    Raises ValueError where there are more groups than `k`.
     """
+    # Beyond k they would be taken for those of the next class.
+    if (groups >= k).any():
+        raise ValueError(f"groups up to {groups.max()} of {k}: give the k they were made with")
     both = labels * k + groups
     sizes, of_class = both.bincount(), labels.bincount()
     return sizes[both] < of_class[labels] / (2 * k)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from helpers.datasets.imageset import ImageSet, Splits
 from helpers.datasets.load import load
-from helpers.network.models import channel_moments
-from helpers.network.signatures import logits_of, read_signatures, signatures_over_training
+from helpers.network.models import build, channel_moments
+from helpers.network.signatures import (
+    Signatures,
+    load_weights,
+    logits_of,
+    read_signatures,
+    signatures_over_training,
+)
 from helpers.network.training import Trained, load_or_train
 from helpers.series.plan import Plan, images_of
 from helpers.settings import Settings
@@ -30,6 +40,30 @@ def train(
     ]
 
 
+def untrained(run: Trained, images: ImageSet) -> nn.Sequential:
+    """The net that `run` began with, for images of that size, moments and all."""
+    card, side = run.card, images.images.shape[1]
+    classes = run.model.logits.out_features
+    net = build(card["model"], classes, card["seed"], side=side, **card["options"])
+    return net.to(next(run.model.parameters()).device)
+
+
+def as_it_ended(run: Trained) -> Trained:
+    """`run` with the weights of its last kept point in place of those of its best epoch."""
+    load_weights(run.model, run.points[-1][1])
+    return run
+
+
+def small_cnn(data: Splits, plan: Plan, settings: Settings) -> Trained:
+    """SmallCNN by our recipe, first seed, as notebook 01 trains it (it ships for CIFAR-10)."""
+    mean, std = channel_moments(data.train.images)
+    options = {"init": "keras", "mean": mean, "std": std, "watch": {"test": data.test}}
+    recipe, seed = plan.recipes["SmallCNN, ours"], plan.seeds[0]
+    return load_or_train(
+        "SmallCNN", data.train, data.validation, recipe, settings, seed=seed, **options
+    )
+
+
 def scores_on(
     dataset: str, net: str, recipe: str, plan: Plan, settings: Settings
 ) -> tuple[ImageSet, list[Tensor]]:
@@ -44,6 +78,31 @@ def scores_over_training(run: Trained, images: ImageSet, settings: Settings) -> 
     folder = settings.cache_dir / "signatures" / f"{run.card['sha256'][:16]}-{images.key}"
     signatures_over_training(run.model, run.points, images.images, (), folder, images.key, quiet)
     return [read_signatures(folder, epoch).scores.double() for epoch, _ in run.points]
+
+
+def signatures_at(
+    run: Trained, images: ImageSet, layers: Sequence[str], settings: Settings
+) -> dict[float, Signatures]:
+    """Signatures of `images` at up to twelve kept points of a training, by epoch, kept on disk.
+
+    Every point up to the second epoch, then about evenly on a scale of logarithms, and the last.
+    """
+    name = f"{run.card['sha256'][:16]}-{images.key}-{'-'.join(layers)}"
+    folder = settings.cache_dir / "signatures" / name
+    points = spread_points(run.points)
+    signatures_over_training(run.model, points, images.images, layers, folder, images.key, quiet)
+    return {epoch: read_signatures(folder, epoch) for epoch, _ in points}
+
+
+def spread_points(points: list[tuple[float, Path]], most: int = 12) -> list[tuple[float, Path]]:
+    early = [point for point in points if point[0] <= 2]
+    rest = [point for point in points if point[0] > 2]
+    room = most - len(early)
+    if len(rest) <= room:
+        return points
+    wanted = torch.logspace(math.log10(rest[0][0]), math.log10(rest[-1][0]), room)
+    chosen = {min(range(len(rest)), key=lambda i: abs(rest[i][0] - epoch)) for epoch in wanted}
+    return early + [rest[i] for i in sorted(chosen)]
 
 
 def quiet(line: str) -> None:
