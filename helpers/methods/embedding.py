@@ -65,13 +65,9 @@ def tsne(
     fewer than 4 points or 2 columns, no seeds, a perplexity below 1, or another start.
     van der Maaten and Hinton (2008), Visualizing data using t-SNE; Policar et al. (2024), openTSNE.
     """
-    points = checked_points(points)
-    if len(points) < 4 or points.shape[1] < 2:
-        raise ValueError(f"points have shape {tuple(points.shape)}: a map needs at least (4, 2)")
+    points = _columns(points)
     if start not in ("pca", "random") or not seeds:
         raise ValueError(f"start {start!r}, seeds {seeds!r}: give 'pca' or 'random', and a seed")
-    if points.shape[1] > COLUMNS:
-        points = pca(points, min(COLUMNS, len(points)))
     affinities = _affinities(points, _fitting(perplexity, len(points), say))
     layout = pca(points, 2).cpu().double() if start == "pca" else torch.zeros(len(points), 2)
     maps = [_map(affinities, _beginning(layout, seed), seed, say) for seed in seeds]
@@ -92,11 +88,13 @@ def aligned_maps(
     """
     if len({len(each) for each in points}) != 1:
         raise ValueError(f"points of {[len(each) for each in points]} images: give the same images")
+    points = [_columns(each) for each in points]
     layout, maps = pca(points[0], 2), []
     for each in points:
-        reduced = pca(each, min(COLUMNS, len(each))) if each.shape[1] > COLUMNS else each
-        affinities = _affinities(checked_points(reduced), _fitting(perplexity, len(each), say))
-        layout = _map(affinities, _beginning(layout.cpu().double(), seed), seed, say)
+        affinities = _affinities(each, _fitting(perplexity, len(each), say))
+        # Pulling groups together first, as t-SNE does, would turn and shuffle a map that is one.
+        pulled = {"early_exaggeration_iter": 0} if maps else {}
+        layout = _map(affinities, _beginning(layout.cpu().double(), seed), seed, say, **pulled)
         maps.append(layout)
     return torch.stack(maps).to(points[0].device)
 
@@ -174,6 +172,14 @@ def _largest_eigen(matrix: numpy.ndarray, count: int) -> tuple[numpy.ndarray, nu
     return values[::-1], vectors[:, ::-1]
 
 
+def _columns(points: Tensor) -> Tensor:
+    """What a map is made from: `points` (N, D), by principal components where D is large."""
+    points = checked_points(points)
+    if len(points) < 4 or points.shape[1] < 2:
+        raise ValueError(f"points have shape {tuple(points.shape)}: a map needs at least (4, 2)")
+    return pca(points, min(COLUMNS, len(points))) if points.shape[1] > COLUMNS else points
+
+
 def _fitting(perplexity: float, n: int, say: Callable[[str], None]) -> float:
     """The perplexity, or the largest one whose threefold of neighbours `n` points have."""
     if not perplexity >= 1:
@@ -205,12 +211,12 @@ def _beginning(layout: Tensor, seed: int) -> Tensor:
 
 
 def _map(
-    affinities: "Affinities", beginning: Tensor, seed: int, say: Callable[[str], None]
+    affinities: "Affinities", beginning: Tensor, seed: int, say: Callable[[str], None], **options
 ) -> Tensor:
     from openTSNE import TSNE
 
     began = time.perf_counter()
-    optimiser = TSNE(n_jobs=affinities.n_jobs, initialization=beginning.numpy())
+    optimiser = TSNE(n_jobs=affinities.n_jobs, initialization=beginning.numpy(), **options)
     # openTSNE scales affinities in place and back, which rounds them: a map would depend on others.
     found = optimiser.fit(affinities=copy.deepcopy(affinities))
     placed = numpy.asarray(found, dtype=numpy.float32)

@@ -260,7 +260,8 @@ def agreement_within(a: Tensor, b: Tensor, labels: Tensor, fewest: int = 10) -> 
     """
     classes = [labels == label for label in labels.unique() if (labels == label).sum() >= fewest]
     if not classes:
-        return torch.full(torch.broadcast_shapes(a.shape, b.shape)[:-1], torch.nan)
+        shape = torch.broadcast_shapes(a.shape, b.shape)[:-1]
+        return torch.full(shape, torch.nan, dtype=torch.float64, device=a.device)
     return torch.stack([adjusted_rand(a[..., own], b[..., own]) for own in classes]).mean(0)
 
 

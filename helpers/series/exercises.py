@@ -182,3 +182,50 @@ def check_smallest_p(answer) -> None:
         "In how many orders can four classes stand? One of them is the observed one.",
     )
     print("Right: 1 in 24. Four classes can hardly prove anything, whatever their six pairs say.")
+
+
+# Notebook 03
+
+
+def check_cosine(function) -> None:
+    """cosine(a, b): cosine distance of two signatures (D,)."""
+    a, b = torch.tensor([3.0, 4.0]), torch.tensor([4.0, 3.0])
+    given = float(result(function, a, b))
+    hint(
+        not math.isclose(given, 0.96, rel_tol=1e-4),
+        "That is the cosine: the distance is 1 less it.",
+    )
+    hint(not math.isclose(given, 1 - 24, rel_tol=1e-4), "Divide by the lengths of both signatures.")
+    hint(math.isclose(given, 0.04, abs_tol=1e-5), f"Of {a.tolist()} and {b.tolist()} it is 0.04.")
+    longer = float(result(function, a, 5 * b))
+    hint(math.isclose(longer, 0.04, abs_tol=1e-5), "It must not change when a signature is longer.")
+    print("Right: only the angle counts.")
+
+
+def check_turnover(function) -> None:
+    """turnover(before, after): share of each image's neighbours (N, k) that are new, (N,)."""
+    before = torch.tensor([[1, 2, 3, 4], [0, 2, 3, 5]])
+    after = torch.tensor([[4, 3, 2, 1], [0, 4, 6, 7]])
+    given = torch.as_tensor(result(function, before, after)).float()
+    hint(given.shape == (2,), f"One share for each image: shape (2,), not {tuple(given.shape)}.")
+    hint(not torch.allclose(given, torch.tensor([1.0, 0.25])), "That is the share that stayed.")
+    hint(given[0] != 1, "The first image kept all its neighbours, in another order.")
+    hint(
+        not torch.allclose(given, torch.tensor([0.0, 0.5])),
+        "Compare an image's neighbours with its own from before, not with those of all images.",
+    )
+    hint(torch.allclose(given, torch.tensor([0.0, 0.75])), "It should be 0 and 0.75 here.")
+    print("Right: the order of neighbours does not matter.")
+
+
+def check_common(answer) -> None:
+    """What either of two predictors explains: R^2 0.10 and 0.25 by themselves, 0.28 together."""
+    answered(answer)
+    hint(abs(answer) <= 1, "Give a share, not a percentage: 0.28 for 28 %.")
+    hint(not math.isclose(answer, 0.35), "That counts the common part twice.")
+    hint(not math.isclose(answer, 0.03), "That is what colour adds to the class: its own part.")
+    hint(not math.isclose(answer, 0.18), "That is what the class adds to colour: its own part.")
+    hint(
+        math.isclose(answer, 0.07, abs_tol=1e-6), "The two add up to more than both together: why?"
+    )
+    print("Right: 0.10 + 0.25 - 0.28. Only 0.03 is colour's own, 0.18 the class's.")

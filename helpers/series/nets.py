@@ -95,12 +95,17 @@ def signatures_at(
 
 
 def spread_points(points: list[tuple[float, Path]], most: int = 12) -> list[tuple[float, Path]]:
+    """Those `points` (epoch, file), in order, that `signatures_at` looks at: at most `most`.
+
+    Where those up to the second epoch are as many or more: they, and the last.
+    """
     early = [point for point in points if point[0] <= 2]
     rest = [point for point in points if point[0] > 2]
-    room = most - len(early)
+    room = max(1, most - len(early))
     if len(rest) <= room:
         return points
-    wanted = torch.logspace(math.log10(rest[0][0]), math.log10(rest[-1][0]), room)
+    # From the end, so that the last is in where there is room for one alone.
+    wanted = torch.logspace(math.log10(rest[-1][0]), math.log10(rest[0][0]), room)
     chosen = {min(range(len(rest)), key=lambda i: abs(rest[i][0] - epoch)) for epoch in wanted}
     return early + [rest[i] for i in sorted(chosen)]
 

@@ -87,6 +87,16 @@ def comparisons(plan: Plan, images: str) -> str:
     )
 
 
+def explorations(plan: Plan, images: str) -> str:
+    """What notebook 03 does with the plan."""
+    ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
+    return (
+        f"seeds {numbers(plan.five_seeds)}; {images}; LeNet5 for {ours} epochs, on scenes for "
+        f"{scenes}; stability from {plan.draws} halvings; {plan.pairs:,} pairs of images; t-SNE of "
+        f"at most {plan.map_images // 2:,} images; {plan.explored} images to walk through"
+    )
+
+
 TRAINED_IN_01 = (
     "LeNet5, post A",
     "LeNet5, ours",
@@ -94,7 +104,7 @@ TRAINED_IN_01 = (
     "SmallCNN, post E",
     "SmallCNN, ours",
 )
-DONE = {"02": comparisons}
+DONE = {"02": comparisons, "03": explorations}
 
 
 def numbers(seeds: tuple[int, ...]) -> str:

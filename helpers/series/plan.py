@@ -15,6 +15,8 @@ QUESTIONS = {
     "01_training": "How good is the net, and is the number true?",
     "02_class_divergence": "Which classes does the net confuse, and is that stable, human, and any "
     "better than t-SNE?",
+    "03_image_signatures": "What kinds of image are inside a class, how did they form, and why was "
+    "this one misread?",
 }
 
 # Minutes after set-up on two cores without a GPU: (quick on scenes, full on CIFAR-10 with nothing
@@ -23,6 +25,7 @@ MINUTES = {
     "00_start_here": (0.5, 0.5),
     "01_training": (1.5, 45),
     "02_class_divergence": (1.5, 30),
+    "03_image_signatures": (1, 25),
 }
 
 QUICK_IMAGES = 5_000
@@ -40,6 +43,9 @@ class Plan(NamedTuple):
     map_images   how many images a t-SNE map shows at most
     map_nets     how many of the five nets are mapped
     map_seeds    seeds of t-SNE where it starts at random
+    draws        halvings by which the stability of groups of images is judged
+    pairs        pairs of images by which distances are explained
+    explored     how many images the explorer in a notebook shows
     """
 
     seeds: tuple[int, ...]
@@ -50,6 +56,9 @@ class Plan(NamedTuple):
     map_images: int
     map_nets: int
     map_seeds: tuple[int, ...]
+    draws: int
+    pairs: int
+    explored: int
 
 
 def plan_for(settings) -> Plan:
@@ -57,9 +66,33 @@ def plan_for(settings) -> Plan:
     five = tuple(range(settings.seed, settings.seed + 5))
     recipes = full_recipes(augmentation(settings.dataset))
     if settings.full:
-        return Plan(five[:3], five, recipes, 5, 1000, 10_000, 5, five[:3])
+        return Plan(
+            five[:3],
+            five,
+            recipes,
+            loop_epochs=5,
+            resamples=1000,
+            map_images=10_000,
+            map_nets=5,
+            map_seeds=five[:3],
+            draws=10,
+            pairs=200_000,
+            explored=400,
+        )
     recipes = {name: shorter(name, recipe) for name, recipe in recipes.items()}
-    return Plan(five[:3], five, recipes, 2, 200, 500, 3, five[:2])
+    return Plan(
+        five[:3],
+        five,
+        recipes,
+        loop_epochs=2,
+        resamples=200,
+        map_images=500,
+        map_nets=3,
+        map_seeds=five[:2],
+        draws=3,
+        pairs=20_000,
+        explored=200,
+    )
 
 
 def augmentation(dataset: str) -> tuple[str, ...]:

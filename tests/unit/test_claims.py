@@ -95,3 +95,16 @@ def test_every_claim_names_its_source_quantity_and_control():
         assert claim.rule.low < claim.rule.high, id
     statements = [claim.statement for claim in CLAIMS.values()]
     assert len(set(statements)) == len(statements)
+
+
+def test_a_claim_that_needs_a_file_says_which(monkeypatch, settings):
+    claim = Claim("09", "X", "s", "q", above(0), "c", file="answers.npy")
+    monkeypatch.setattr(claims, "CLAIMS", {"it": claim})
+    for there, verdict in {False: "not re-run", True: "held"}.items():
+        if there:
+            settings.data_dir.mkdir()
+            (settings.data_dir / "answers.npy").touch()
+        outcomes = []
+        note(outcomes, "it", interval(0.2, 0.1, 0.3), **MEASURED, settings=settings)
+        assert outcomes[0].verdict == verdict
+        assert ("answers.npy" in outcomes[0].reason) != there

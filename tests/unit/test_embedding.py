@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from helpers.methods import embedding
 from helpers.methods.embedding import (
+    aligned_maps,
     centroid_distances,
     knn_accuracy,
     pca,
@@ -171,12 +172,51 @@ def test_a_map_of_images_that_are_all_the_same():
     assert tsne(torch.full((12, 3), 255, dtype=torch.uint8), say=str).isfinite().all()
 
 
+def step(before, after):
+    """How far images have moved from map to map, as a share of their distance to the middle."""
+    return (after - before).norm(dim=1).mean() / (before - before.mean(0)).norm(dim=1).mean()
+
+
+def test_aligned_maps_begin_with_that_of_t_sne_and_repeat():
+    points, said = [draw(60, 10), draw(60, 70, 1)], []
+    maps = aligned_maps(points, 2, perplexity=5, say=said.append)
+    assert (maps.shape, maps.dtype) == ((2, 60, 2), torch.float32)
+    assert len(said) == 2
+    assert torch.equal(maps[0], tsne(points[0], (2,), 5, say=str)[0])
+    assert torch.equal(aligned_maps(points, 2, 5, say=str), maps)
+    assert not torch.equal(aligned_maps(points[:1], 3, 5, say=str)[0], maps[0])
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_images_keep_their_places_from_map_to_map(seed):
+    # Seven groups that drift apart, then nothing that changes.
+    labels = torch.arange(210) % 7
+    drift = draw(7, 20, seed + 9)[labels]
+    points = [draw(210, 20, seed) + share * drift for share in (1.0, 1.2, 1.2)]
+    maps = aligned_maps(points, seed, say=str)
+    assert step(maps[0], maps[1]) < 0.5
+    assert step(maps[1], maps[2]) < 0.3
+    assert step(maps[0], tsne(points[1], (seed,), start="random", say=str)[0]) > 1
+
+
+def test_aligned_maps_are_of_their_own_points(blobs):
+    points, labels = blobs
+    # The same images in other groups: each map shows those of its time.
+    later = labels[torch.randperm(60, generator=torch.Generator().manual_seed(0))]
+    changed = draw(60, 60, 2) + 30 * draw(3, 60, 1)[later]
+    maps = aligned_maps([points, changed], perplexity=5, say=str)
+    assert knn_accuracy(maps[0], labels, 5).all()
+    assert knn_accuracy(maps[1], later, 5).double().mean() > 0.9
+    assert knn_accuracy(maps[1], labels, 5).double().mean() < 0.7
+
+
 def test_the_caller_keeps_its_points(blobs):
     points = blobs[0].double()
     before = points.clone()
     trustworthiness(points, points[:, :2])
     pca(points, 2)
     tsne(points, perplexity=5, say=str)
+    aligned_maps([points], perplexity=5, say=str)
     assert torch.equal(points, before)
 
 
@@ -199,6 +239,12 @@ def test_the_caller_keeps_its_points(blobs):
         (lambda: tsne(draw(9, 2), start="spectral"), "start 'spectral'"),
         (lambda: tsne(draw(9, 2), perplexity=0.5), "perplexity is 0.5: give at least 1"),
         (lambda: tsne(draw(9, 2), perplexity=math.nan), "perplexity is nan"),
+        (lambda: aligned_maps([draw(9, 2), draw(8, 2)]), r"\[9, 8\] images: give the same"),
+        (lambda: aligned_maps([]), "give the same images"),
+        (lambda: aligned_maps([draw(9, 2)], perplexity=0.5), "perplexity is 0.5: give at least 1"),
+        (lambda: aligned_maps([draw(9, 2), draw(9, 2) / 0], say=str), "NaN or infinity"),
+        (lambda: aligned_maps([draw(3, 5)]), r"at least \(4, 2\)"),
+        (lambda: aligned_maps([draw(9, 2), draw(9, 1)], say=str), r"at least \(4, 2\)"),
     ],
 )
 def test_what_cannot_be_done_says_what_can(call, message):

@@ -38,6 +38,14 @@ def reordered(matrix, order):
     return matrix[order][:, order]
 
 
+def cosine(a, b):
+    return 1 - a @ b / (a.norm() * b.norm())
+
+
+def turnover(before, after):
+    return 1 - (after[:, :, None] == before[:, None]).any(2).float().mean(1)
+
+
 LABELS = torch.tensor([0, 0, 0, 1])
 
 
@@ -53,6 +61,9 @@ LABELS = torch.tensor([0, 0, 0, 1])
         (exercises.check_hellinger, hellinger, ()),
         (exercises.check_reordered, reordered, ()),
         (exercises.check_smallest_p, 1 / 24, ()),
+        (exercises.check_cosine, cosine, ()),
+        (exercises.check_turnover, turnover, ()),
+        (exercises.check_common, 0.10 + 0.25 - 0.28, ()),
     ],
 )
 def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
@@ -91,6 +102,25 @@ def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
         (exercises.check_smallest_p, 24, (), "a share"),
         (exercises.check_smallest_p, 1 / 6, (), "six|Six"),
         (exercises.check_smallest_p, 0.05, (), "how many orders"),
+        (exercises.check_cosine, lambda a, b: 1 - cosine(a, b), (), "1 less it"),
+        (exercises.check_cosine, lambda a, b: 1 - a @ b, (), "lengths of both"),
+        (exercises.check_cosine, lambda a, b: (a - b).norm(), (), "it is 0.04"),
+        (exercises.check_cosine, lambda a, b: 1 - a @ b / a.norm() ** 2, (), "is longer"),
+        (exercises.check_turnover, lambda a, b: turnover(a, b).mean(), (), "each image"),
+        (exercises.check_turnover, lambda a, b: 1 - turnover(a, b), (), "that stayed"),
+        (exercises.check_turnover, lambda a, b: (a != b).float().mean(1), (), "another order"),
+        (
+            exercises.check_turnover,
+            lambda a, b: 1 - torch.isin(b, a).float().mean(1),
+            (),
+            "its own",
+        ),
+        (exercises.check_turnover, lambda a, b: 4 * turnover(a, b), (), "0 and 0.75"),
+        (exercises.check_common, 7, (), "a share"),
+        (exercises.check_common, 0.35, (), "twice"),
+        (exercises.check_common, 0.28 - 0.25, (), "colour adds"),
+        (exercises.check_common, 0.28 - 0.10, (), "class adds"),
+        (exercises.check_common, 0.5, (), "add up to more"),
     ],
 )
 def test_a_wrong_answer_gets_its_hint(check, answer, rest, hint):
@@ -101,3 +131,10 @@ def test_a_wrong_answer_gets_its_hint(check, answer, rest, hint):
 def test_an_unanswered_function_is_told_so():
     with pytest.raises(NotYetError, match="returns nothing"):
         exercises.check_output_size(lambda *a: None)
+
+
+def test_hints_do_not_give_the_common_share_away():
+    for answer in (7, 0.35, 0.03, 0.18, 0.5):
+        with pytest.raises(NotYetError) as told:
+            exercises.check_common(answer)
+        assert "0.07" not in str(told.value)

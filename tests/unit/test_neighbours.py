@@ -9,6 +9,7 @@ from helpers.methods import neighbours
 from helpers.methods.divergence import js_divergence
 from helpers.methods.neighbours import (
     commonality,
+    mostly_alike,
     nearest,
     nearest_to,
     pair_distances,
@@ -147,6 +148,7 @@ def test_results_stay_on_the_device(device, metric):
     results = [*found, *nearest_to(points[:7], points, 3, metric)]
     results += [pair_distances(points, rows, others, metric), turnover(found[0], found[0])]
     results += commonality(points[:, 0], points[:, 1], points[:, 2])
+    results += [mostly_alike(found.indices, torch.arange(60, device=device) % 3)]
     assert {result.device.type for result in results} == {device}
 
 
@@ -158,6 +160,44 @@ def test_the_caller_keeps_its_points(metric):
     nearest_to(points, points, 2, metric)
     pair_distances(points, *sampled_pairs(60, 9), metric)
     assert torch.equal(points, before)
+
+
+# Of one label
+
+
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        ([1, 1, 1, 1, 0], True),
+        ([1, 1, 0, 0, 0], False),
+        ([1, 2, 1, 3, 1], True),
+        # Two of each, and the nearest decides, be it of the lower or the higher label.
+        ([1, 1, 2, 2, 1], True),
+        ([2, 1, 2, 2, 1], False),
+        ([1, 2, 1, 1, 2], False),
+        # As many as any other single label, and not more than half of all.
+        ([1, 1, 2, 3, 4], True),
+        ([4, 1, 2, 3, 4], False),
+        # An image's own label has no vote.
+        ([1, 0, 0, 1, 2], False),
+    ],
+)
+def test_most_neighbours_are_of_the_label(labels, alike):
+    near = torch.tensor([1, 2, 3, 4]).expand(5, 4)
+    assert mostly_alike(near, torch.tensor(labels))[0] == alike
+
+
+@steady
+@given(st.integers(0, 1000), st.integers(1, 6))
+def test_most_is_what_counting_says(seed, k):
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(3, (12,), generator=generator)
+    near = torch.rand(12, 12, generator=generator).argsort(1)[:, :k]
+    found = mostly_alike(near, labels)
+    assert (found.dtype, found.shape) == (torch.bool, (12,))
+    for row, label, alike in zip(labels[near].tolist(), labels.tolist(), found, strict=True):
+        # Of equally frequent labels `max` gives the first, which is the nearest.
+        assert alike == (max(row, key=row.count) == label)
 
 
 # How many change

@@ -1,31 +1,59 @@
 """Nets of five seeds: alike but for the seed, kept on disk, and scores that are distributions."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from helpers.datasets.imageset import ImageSet, Splits
-from helpers.network.training import Recipe, evaluate
+from helpers.network import signatures as network_signatures
+from helpers.network.checkpoints import SHIPPED, read_finished
+from helpers.network.models import channel_moments
+from helpers.network.recipes import every_epoch
+from helpers.network.signatures import load_weights, logits_of
+from helpers.network.training import Recipe, evaluate, load_or_train
 from helpers.series import nets
-from helpers.series.nets import scores_of, train
-from helpers.series.plan import plan_for
+from helpers.series.nets import (
+    as_it_ended,
+    scores_of,
+    signatures_at,
+    small_cnn,
+    spread_points,
+    train,
+    untrained,
+)
+from helpers.series.plan import full_recipes, plan_for
 
 SIDE, CLASSES = 8, ("red", "green", "blue")
 
 
-def coloured(count: int, seed: int) -> ImageSet:
+def coloured(count: int, seed: int, side: int = SIDE) -> ImageSet:
     """Images of noise with one brighter channel, which is the class."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % len(CLASSES)
-    images = torch.randint(150 + 10 * seed, (count, SIDE, SIDE, 3), generator=generator)
+    images = torch.randint(150 + 10 * seed, (count, side, side, 3), generator=generator)
     images += 25 * torch.nn.functional.one_hot(labels, len(CLASSES))[:, None, None, :]
     table = pd.DataFrame(index=range(count))
-    return ImageSet(images.byte(), labels, CLASSES, table, f"colours {seed}", f"{count}-{seed}")
+    return ImageSet(
+        images.byte(),
+        labels,
+        CLASSES,
+        table,
+        f"colours {seed}",
+        f"{count}-{seed}" + f"-{side}" * (side != SIDE),
+    )
 
 
-SPLITS = Splits(*(coloured(count, seed) for seed, count in enumerate((64, 24, 9, 30))))
+def splits_of(side: int) -> Splits:
+    return Splits(*(coloured(count, seed, side) for seed, count in enumerate((64, 24, 9, 30))))
+
+
+SPLITS = splits_of(SIDE)
 
 
 @pytest.fixture
@@ -112,3 +140,144 @@ def test_another_dataset_than_the_run_s_has_nets_of_its_own(plan, settings, monk
     assert asked == ["scenes"]
     assert len(test) == len(scores[0]) == 30
     assert len(scores) == 5
+
+
+# What a net was before, and on the way
+
+
+KEPT = Recipe(epochs=2, batch=16, rate=1e-2, keep="last", points=(0.0, 1.0, 2.0))
+
+
+def one_run(plan, settings, recipe=KEPT, net="Linear", side=SIDE):
+    plan = plan._replace(recipes={"tiny": recipe}, five_seeds=(3,))
+    (run,) = train(net, "tiny", splits_of(side), plan, settings)
+    return run
+
+
+def weights_of(net):
+    return torch.cat([tensor.flatten() for tensor in net.state_dict().values()])
+
+
+@pytest.mark.parametrize(("net", "side"), [("Linear", SIDE), ("LeNet5", 16), ("LeNet5", 32)])
+def test_the_untrained_net_is_the_one_that_training_began_with(plan, settings, net, side):
+    run = one_run(plan, settings, net=net, side=side)
+    after = weights_of(run.model)
+    before = untrained(run, splits_of(side).test)
+    assert torch.equal(weights_of(run.model), after)
+    assert not torch.equal(weights_of(before), after)
+    load_weights(run.model, run.points[0][1])
+    assert torch.equal(weights_of(before), weights_of(run.model))
+
+
+def test_an_untrained_net_needs_no_kept_points(plan, settings):
+    kept, alone = one_run(plan, settings), one_run(plan, settings, replace(KEPT, points=()))
+    assert not alone.points
+    first, second = (untrained(run, SPLITS.test) for run in (kept, alone))
+    assert torch.equal(weights_of(first), weights_of(second))
+
+
+def test_a_run_as_it_ended_has_the_weights_of_its_last_point(plan, settings):
+    run = one_run(plan, settings)
+    last = weights_of(run.model)
+    load_weights(run.model, run.points[1][1])
+    assert not torch.equal(weights_of(run.model), last)
+    assert torch.equal(weights_of(as_it_ended(run).model), last)
+
+
+def test_signatures_at_points_are_those_of_the_net_there(plan, settings):
+    run = one_run(plan, settings)
+    before = weights_of(run.model)
+    found = signatures_at(run, SPLITS.test, ["flatten", "logits"], settings)
+    assert list(found) == [0, 1, 2]
+    assert torch.equal(weights_of(run.model), before)
+    for epoch, model in ((0, untrained(run, SPLITS.test)), (2, run.model)):
+        assert torch.allclose(found[epoch].logits, logits_of(model, SPLITS.test.images), atol=1e-6)
+        assert set(found[epoch].layers) == {"flatten", "logits"}
+        # Layers are kept with half the digits.
+        assert torch.allclose(found[epoch].layers["logits"], found[epoch].logits, atol=1e-2)
+    assert not torch.allclose(found[0].logits, found[1].logits, atol=5e-2)
+    few = SPLITS.test.subset(torch.tensor([4, 2]), "two")
+    alone = signatures_at(run, few, ["flatten", "logits"], settings)
+    assert torch.allclose(alone[1].logits, found[1].logits[[4, 2]], atol=1e-6)
+
+
+def test_signatures_at_points_are_made_once_for_the_same_layers(plan, settings, monkeypatch):
+    run = one_run(plan, settings)
+    made, make = [], network_signatures.signatures
+    monkeypatch.setattr(
+        network_signatures, "signatures", lambda *a, **o: made.append(a[2]) or make(*a, **o)
+    )
+    first = signatures_at(run, SPLITS.test, ["flatten"], settings)
+    assert made == [["flatten"]] * 3
+    # Of other layers beside them, so that neither takes the other's place.
+    signatures_at(run, SPLITS.test, ["logits"], settings)
+    again = signatures_at(run, SPLITS.test, ["flatten"], settings)
+    assert len(made) == 6
+    assert all(torch.equal(first[epoch].logits, again[epoch].logits) for epoch in (0, 1, 2))
+
+
+def test_signatures_of_a_long_training_are_at_twelve_points(plan, settings):
+    run = one_run(plan, settings, replace(KEPT, epochs=15, points=every_epoch(15)))
+    found = signatures_at(run, SPLITS.test, [], settings)
+    assert len(run.points) == 19
+    assert list(found) == [0, 0.125, 0.25, 0.5, 1, 2, 3, 4, 6, 8, 11, 15]
+
+
+def at_epochs(epochs):
+    return [(float(epoch), f"file of {epoch}") for epoch in epochs]
+
+
+def test_points_are_those_of_the_first_epochs_and_fewer_later():
+    epochs = [epoch for epoch, _ in spread_points(at_epochs(every_epoch(40)))]
+    assert epochs == [0, 0.125, 0.25, 0.5, 1, 2, 3, 5, 8, 14, 24, 40]
+    few = at_epochs(every_epoch(6))
+    assert spread_points(few) == few
+    assert spread_points([]) == []
+
+
+def test_many_early_points_leave_the_last():
+    early = [step / 8 for step in range(17)]
+    assert spread_points(at_epochs([*early, 3, 9])) == at_epochs([*early, 9])
+    assert spread_points(at_epochs([*early[:11], 3, 4, 9])) == at_epochs([*early[:11], 9])
+    assert spread_points(at_epochs(early)) == at_epochs(early)
+
+
+@hypothesis_settings(derandomize=True, deadline=None, database=None, max_examples=50)
+@given(st.sets(st.integers(0, 400), min_size=1, max_size=60), st.integers(1, 15))
+def test_points_keep_their_order_and_both_ends(eighths, most):
+    points = at_epochs(step / 8 for step in sorted(eighths))
+    early = [point for point in points if point[0] <= 2]
+    found = spread_points(points, most)
+    assert found == sorted(set(found))
+    assert set(early) | {points[-1]} <= set(found) <= set(points)
+    assert len(found) <= max(most, len(early) + 1)
+
+
+# SmallCNN as notebook 01 trains it
+
+
+def test_the_small_cnn_is_the_one_that_ships_for_cifar_10(plan, settings, monkeypatch):
+    asked = {}
+    monkeypatch.setattr(nets, "load_or_train", lambda *parts, **rest: asked.update(rest, of=parts))
+    recipe = full_recipes(("flip", "shift2"))["SmallCNN, ours"]
+    small_cnn(SPLITS, plan._replace(recipes={"SmallCNN, ours": recipe}, seeds=(0, 1)), settings)
+    cards = [read_finished(folder)[0] for folder in SHIPPED.glob("SmallCNN-0-*")]
+    (card,) = [card for card in cards if "mean" in card["options"]]
+    as_lists = json.loads(json.dumps(asdict(recipe)))
+    assert (card["model"], card["recipe"]) == ("SmallCNN", as_lists)
+    assert asked.pop("of") == ("SmallCNN", *SPLITS[:2], recipe, settings)
+    assert asked.pop("seed") == card["seed"]
+    assert list(asked.pop("watch")) == list(card["watched"])
+    assert asked.keys() == card["options"].keys()
+    assert asked["init"] == card["options"]["init"]
+
+
+def test_the_small_cnn_is_trained_once_for_both_notebooks(plan, settings):
+    splits, recipe = splits_of(10), Recipe(epochs=1, batch=16, rate=1e-2)
+    run = small_cnn(splits, plan._replace(recipes={"SmallCNN, ours": recipe}, seeds=(5,)), settings)
+    mean, std = channel_moments(splits.train.images)
+    options = {"watch": {"test": splits.test}, "init": "keras", "mean": mean, "std": std}
+    parts, said = (splits.train, splits.validation, recipe, settings), []
+    again = load_or_train("SmallCNN", *parts, seed=5, say=said.append, **options)
+    assert "loaded" in said[0]
+    assert torch.equal(weights_of(run.model), weights_of(again.model))

@@ -377,6 +377,15 @@ def test_lines_by_epoch_draw_seeds_and_their_mean_on_a_stretched_axis():
     np.testing.assert_allclose(places, [0, 1, 2, 4])
     (whole,) = lines_by_epoch([1, 2, 3], {"a": [1, 2, 3]}, "y").axes
     assert whole.get_xscale() == "linear"
+    assert ax.get_xlabel() == whole.get_xlabel() == "epoch"
+
+
+def test_lines_may_be_by_something_else_than_epochs():
+    runs = {"signatures": [[0.9, 0.7, 0.4], [0.8, 0.6, 0.5]]}
+    (ax,) = lines_by_epoch([2, 3, 5], runs, "index", xlabel="number of groups k").axes
+    assert ax.get_xlabel() == "number of groups k"
+    assert ax.lines[-1].get_xdata().tolist() == [2, 3, 5]
+    assert all(tick == round(tick) for tick in ax.get_xticks())
 
 
 def test_pairs_are_told_apart_by_group_and_the_closest_named():

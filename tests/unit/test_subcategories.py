@@ -9,14 +9,19 @@ from helpers.methods import subcategories
 from helpers.methods.subcategories import (
     Effect,
     Groups,
+    agreement_within,
     best_k,
+    choose_k,
     distinguish,
     group_images,
+    groups_within,
     image_features,
+    in_small_groups,
     match,
     persistence,
     settled,
     shuffled_columns,
+    shuffled_within,
     stability,
     typical,
 )
@@ -110,6 +115,97 @@ def test_points_that_cannot_be_grouped_are_refused():
     for bad in (math.nan, math.inf):
         with pytest.raises(ValueError, match="leave those images out"):
             group_images(points.index_fill(0, torch.tensor(4), bad), 2)
+
+
+# Groups of each class
+
+
+def classed(seed=0):
+    """Points of two classes of the same three clouds each, and their classes and clouds."""
+    points, kinds = planted((30, 60, 40), seed=seed)
+    other, kinds_of_other = planted((45, 20, 70), seed=seed + 1)
+    mixed = order(265, seed)
+    labels = torch.tensor([4] * 130 + [1] * 135)
+    return (
+        torch.cat([points, other])[mixed],
+        labels[mixed],
+        torch.cat([kinds, kinds_of_other])[mixed],
+    )
+
+
+def test_each_class_has_groups_of_its_own_the_largest_first():
+    points, labels, kinds = classed()
+    found = groups_within(points, labels, 3)
+    assert torch.equal(found, kinds)
+    assert found.dtype == torch.int64
+    alone = group_images(points[labels == 1], 3, seed=5).labels
+    assert torch.equal(groups_within(points, labels, 3, seed=5)[labels == 1], alone)
+
+
+def test_groups_of_a_class_do_not_hang_on_the_others():
+    points, labels, _ = classed()
+    noise = 5 * draw(*points.shape)
+    moved = torch.where((labels == 1)[:, None], points, noise)
+    found, again = groups_within(points, labels, 4), groups_within(moved, labels, 4)
+    assert torch.equal(found[labels == 1], again[labels == 1])
+    assert not torch.equal(found, again)
+
+
+def test_a_class_of_few_images_has_as_many_groups():
+    points, labels = draw(7, 3), torch.tensor([2, 0, 2, 2, 2, 2, 0])
+    found = groups_within(points, labels, 4)
+    assert found[labels == 0].tolist() == [0, 1]
+    assert sorted(found[labels == 2].unique().tolist()) == [0, 1, 2, 3]
+    assert groups_within(points, torch.arange(7), 3).tolist() == [0] * 7
+
+
+def test_groups_within_classes_say_what_they_need():
+    points, labels = draw(10, 3), torch.arange(10) % 2
+    for bad in (labels[:9], labels[:, None]):
+        with pytest.raises(ValueError, match="one for each of 10"):
+            groups_within(points, bad, 2)
+    with pytest.raises(ValueError, match="0 groups of 5"):
+        groups_within(points, labels, 0)
+    with pytest.raises(ValueError, match="leave those images out"):
+        groups_within(points.index_fill(0, torch.tensor(4), math.nan), labels, 2)
+
+
+def test_small_groups_have_less_than_half_an_even_share():
+    # Of 40 images in 4 groups an even share is 10: 5 are half of it, 4 are less.
+    groups = torch.tensor([0, 1, 2, 3]).repeat_interleave(torch.tensor([16, 15, 5, 4]))
+    found = in_small_groups(groups, torch.zeros(40).long(), 4)
+    assert found.dtype == torch.bool
+    assert found.tolist() == [False] * 36 + [True] * 4
+
+
+def test_groups_are_small_or_not_in_their_own_class():
+    # Group 1 is small in class 0, and large in class 2; class 1 has no images.
+    groups = torch.tensor([0] * 9 + [1] + [1] * 5 + [0] * 5)
+    labels = torch.tensor([0] * 10 + [2] * 10)
+    mixed = order(20)
+    expected = torch.arange(20) == 9
+    assert torch.equal(in_small_groups(groups[mixed], labels[mixed], 2), expected[mixed])
+
+
+@steady
+@given(st.integers(0, 1000), st.integers(1, 5))
+def test_a_minority_of_a_class_is_in_small_groups(seed, k):
+    generator = torch.Generator().manual_seed(seed)
+    groups, labels = torch.randint(k, (30,), generator=generator), torch.arange(30) % 3
+    small = in_small_groups(groups, labels, k)
+    for label in range(3):
+        assert small[labels == label].double().mean() < 0.5
+        for group in range(k):
+            own = (labels == label) & (groups == group)
+            assert (small[own] == (own.sum() * 2 * k < 10)).all()
+
+
+def test_small_groups_are_of_as_many_as_there_are():
+    groups, labels = torch.tensor([0, 1, 2, 0]), torch.tensor([0, 0, 0, 1])
+    assert in_small_groups(groups, labels, 3).shape == (4,)
+    # Group 2 of class 0 would be taken for group 0 of class 1.
+    with pytest.raises(ValueError, match="give the k"):
+        in_small_groups(groups, labels, 2)
 
 
 # How many
@@ -458,6 +554,27 @@ def test_planted_groups_do_not_outlive_the_shuffle():
     assert agreement.abs() < 0.1
 
 
+@steady
+@given(st.integers(0, 50), st.lists(st.integers(0, 3), min_size=1, max_size=30))
+def test_images_change_places_within_their_class_alone(seed, classes):
+    labels = torch.tensor(classes)
+    found = shuffled_within(labels, seed)
+    assert found.sort().values.tolist() == list(range(len(labels)))
+    assert torch.equal(labels[found], labels)
+    assert torch.equal(found, shuffled_within(labels, seed))
+
+
+def test_beyond_the_class_nothing_is_kept():
+    labels = torch.arange(4000) % 2
+    values = labels * 10 + draw(4000, 1)[:, 0]
+    found = values[shuffled_within(labels)]
+    for label in (0, 1):
+        own = labels == label
+        assert torch.equal(found[own].sort().values, values[own].sort().values)
+        assert torch.corrcoef(torch.stack([found[own], values[own]]))[0, 1].abs() < 0.1
+    assert not torch.equal(shuffled_within(labels), shuffled_within(labels, 1))
+
+
 @each_device
 def test_results_stay_on_the_device(device):
     points, labels = (part.to(device) for part in planted())
@@ -465,8 +582,36 @@ def test_results_stay_on_the_device(device):
     images = plain(1, 2, 3).to(device)
     results = [*groups, typical(points, groups), match(labels, groups.labels)]
     results += [*persistence(torch.stack([labels, groups.labels])), settled(labels[None])]
-    results += [shuffled_columns(points), *image_features(images).values()]
+    results += [groups_within(points, labels, 2), in_small_groups(groups.labels, labels, 3)]
+    results += [shuffled_within(labels), shuffled_columns(points), *image_features(images).values()]
     assert {result.device.type for result in results} == {device}
     assert torch.equal(groups.labels, labels)
     assert stability(points, [3], draws=2).min() == 1
     assert distinguish({"first": points[:, 0].cpu()}, labels)[0].group == 0
+
+
+def test_the_chosen_k_comes_back_beyond_a_cloud_without_groups():
+    points, _ = planted((60, 60, 60, 60), width=8)
+    found = choose_k(points, [2, 4, 8], draws=6)
+    assert found.k == 4
+    at = [2, 4, 8].index(4)
+    assert found.gain == pytest.approx((found.stabilities - found.control)[at].mean().item())
+    assert torch.equal(found.stabilities, stability(points, [2, 4, 8], 6))
+    assert torch.equal(found.control, stability(shuffled_columns(points), [2, 4, 8], 6))
+
+
+def test_where_nothing_comes_back_the_gain_says_so():
+    found = choose_k(draw(200, 6), [3, 5], draws=6)
+    assert found.k in (3, 5)
+    assert found.gain < 0.2
+
+
+def test_groupings_agree_within_classes_and_not_across():
+    labels = torch.arange(3).repeat_interleave(40)
+    groups = torch.arange(2).repeat(60)
+    assert agreement_within(groups, groups, labels) == 1
+    # The classes themselves, as groups, say nothing within a class.
+    assert agreement_within(groups, labels, labels) == pytest.approx(0)
+    both = agreement_within(torch.stack([groups, labels]), groups, labels)
+    assert both.tolist() == pytest.approx([1, 0])
+    assert agreement_within(groups[:20], groups[:20], labels[:20], fewest=30).isnan()
