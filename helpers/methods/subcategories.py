@@ -266,7 +266,7 @@ def agreement_within(a: Tensor, b: Tensor, labels: Tensor, fewest: int = 10) -> 
 
 
 def in_small_groups(groups: Tensor, labels: Tensor, k: int) -> Tensor:
-    """Whether an image is in a group with less than half an even share of its class: (N,) bool.
+    """Whether an image is in a group with less than an even share of its class: (N,) bool.
 
     `groups` (N,) are `groups_within`'s of `labels` (N,), in `k` groups: an even share is 1 / k.
     Raises ValueError where there are more groups than `k`.
@@ -276,7 +276,7 @@ def in_small_groups(groups: Tensor, labels: Tensor, k: int) -> Tensor:
         raise ValueError(f"groups up to {groups.max()} of {k}: give the k they were made with")
     both = labels * k + groups
     sizes, of_class = both.bincount(), labels.bincount()
-    return sizes[both] < of_class[labels] / (2 * k)
+    return sizes[both] < of_class[labels] / k
 
 
 def shuffled_within(labels: Tensor, seed: int = 0) -> Tensor:

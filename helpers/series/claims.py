@@ -345,7 +345,7 @@ CLAIMS: dict[str, Claim] = {
         notebook="03",
         post="C",
         statement="A misread image is an atypical one: it lies in a small group of its class",
-        quantity="share in groups smaller than half an even share, of images that another net "
+        quantity="share in groups smaller than an even share, of images that another net "
         "misreads less of those that it reads right, less the same with images shuffled within "
         "classes",
         rule=above(0),

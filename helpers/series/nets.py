@@ -81,15 +81,20 @@ def scores_over_training(run: Trained, images: ImageSet, settings: Settings) -> 
 
 
 def signatures_at(
-    run: Trained, images: ImageSet, layers: Sequence[str], settings: Settings
+    run: Trained,
+    images: ImageSet,
+    layers: Sequence[str],
+    settings: Settings,
+    most: int | None = 12,
 ) -> dict[float, Signatures]:
-    """Signatures of `images` at up to twelve kept points of a training, by epoch, kept on disk.
+    """Signatures of `images` at kept points of a training, by epoch, kept on disk.
 
-    Every point up to the second epoch, then about evenly on a scale of logarithms, and the last.
+    Every point up to the second epoch, then about evenly on a scale of logarithms, and the last, at
+    `most` so many; every kept point where `most` is None.
     """
     name = f"{run.card['sha256'][:16]}-{images.key}-{'-'.join(layers)}"
     folder = settings.cache_dir / "signatures" / name
-    points = spread_points(run.points)
+    points = run.points if most is None else spread_points(run.points, most)
     signatures_over_training(run.model, points, images.images, layers, folder, images.key, quiet)
     return {epoch: read_signatures(folder, epoch) for epoch, _ in points}
 

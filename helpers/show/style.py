@@ -30,7 +30,7 @@ DIVERGING = LinearSegmentedColormap.from_list("orange-blue", [ORANGE, "#f4f6f7",
 DPI = 100
 WIDTH = 9.5
 NO_BREAK = "\N{NO-BREAK SPACE}"
-JPEG_QUALITY = 85
+JPEG_QUALITY = 75
 
 STYLE = {
     "font.family": "DejaVu Sans",
