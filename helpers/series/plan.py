@@ -77,7 +77,7 @@ def plan_for(settings) -> Plan:
             map_seeds=five[:3],
             draws=10,
             pairs=200_000,
-            explored=300,
+            explored=240,
         )
     recipes = {name: shorter(name, recipe) for name, recipe in recipes.items()}
     return Plan(

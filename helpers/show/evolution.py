@@ -190,8 +190,7 @@ def flows(
     tall = max(TALL, LABEL * max(counts.shape))
     scale = (tall - BETWEEN * (max(counts.shape) - 1)) / counts.sum()
     lefts = [int(max(text_width(text, SIZE) for text in side)) + EDGE + 8 for side in texts]
-    # Many tints of thin ribbons: smaller as a photograph than with a palette.
-    figure, ax = canvas(np.full((tall + 44, ROOM, 3), 255, np.uint8))
+    figure, ax = canvas(np.full((tall + 44, ROOM, 3), 255, np.uint8), photographs=False)
     columns = (lefts[0], ROOM - lefts[1] - BLOCK)
     tops = [_tops(size * scale, 34, tall) for _, size in sides]
     for ribbon in _ribbons(counts * scale, *tops):

@@ -281,3 +281,14 @@ def test_the_small_cnn_is_trained_once_for_both_notebooks(plan, settings):
     again = load_or_train("SmallCNN", *parts, seed=5, say=said.append, **options)
     assert "loaded" in said[0]
     assert torch.equal(weights_of(run.model), weights_of(again.model))
+
+
+def test_signatures_may_be_had_at_every_kept_point(plan, settings):
+    recipe = Recipe(epochs=14, batch=64, rate=1e-2, points=every_epoch(14))
+    plan = plan._replace(recipes={"tiny": recipe}, five_seeds=(0,))
+    (run,) = trained(plan, settings)
+    some = signatures_at(run, SPLITS.test, [], settings)
+    every = signatures_at(run, SPLITS.test, [], settings, most=None)
+    assert list(every) == [epoch for epoch, _ in run.points]
+    assert len(some) == 12 < len(every)
+    assert all(torch.equal(some[epoch].logits, every[epoch].logits) for epoch in some)
