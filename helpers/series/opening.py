@@ -79,21 +79,26 @@ def trainings(plan: Plan, images: str) -> str:
 
 def comparisons(plan: Plan, images: str) -> str:
     """What notebook 02 does with the plan."""
-    ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
     return (
-        f"seeds {numbers(plan.five_seeds)}; {images}; LeNet5 for {ours} epochs, on scenes for "
-        f"{scenes}; {plan.resamples:,} resamples; t-SNE of at most {plan.map_images:,} images for "
-        f"{plan.map_nets} nets"
+        f"{five_nets(plan, images)}; {plan.resamples:,} resamples; t-SNE of at most "
+        f"{plan.map_images:,} images for {plan.map_nets} nets"
     )
 
 
 def explorations(plan: Plan, images: str) -> str:
     """What notebook 03 does with the plan."""
+    return (
+        f"{five_nets(plan, images)}; stability from {plan.draws} halvings; {plan.pairs:,} pairs of "
+        f"images; t-SNE of at most {plan.map_images:,} images; {plan.explored} images to walk "
+        "through"
+    )
+
+
+def five_nets(plan: Plan, images: str) -> str:
     ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
     return (
         f"seeds {numbers(plan.five_seeds)}; {images}; LeNet5 for {ours} epochs, on scenes for "
-        f"{scenes}; stability from {plan.draws} halvings; {plan.pairs:,} pairs of images; t-SNE of "
-        f"at most {plan.map_images // 2:,} images; {plan.explored} images to walk through"
+        f"{scenes}"
     )
 
 

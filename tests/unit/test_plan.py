@@ -85,9 +85,9 @@ def test_notebook_03_says_what_it_explores(settings):
     text = text.replace("\n" + " " * 9, " ")
     quick, full = (line for line in text.splitlines() if "seeds 0, 1, 2, 3, 4" in line)
     assert "LeNet5 for 6 epochs, on scenes for 6; stability from 3 halvings; 20,000" in quick
-    assert "t-SNE of at most 250 images" in quick
+    assert "t-SNE of at most 500 images" in quick
     assert "all images; LeNet5 for 40 epochs, on scenes for 8; stability from 10 hal" in full
-    assert "200,000 pairs of images; t-SNE of at most 5,000 images" in full
+    assert "200,000 pairs of images; t-SNE of at most 10,000 images" in full
     for line, profile in ((quick, "quick"), (full, "full")):
         explored = plan.plan_for(replace(settings, profile=profile)).explored
         assert f"; {explored} images to walk through" in line
