@@ -180,11 +180,11 @@ def sampled_pairs(n: int, count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return rows, (rows + torch.randint(1, n, (count,), generator=generator)) % n
 
 
-def checked_points(points: Tensor) -> Tensor:
-    """`points` in float64. Raises ValueError unless they are (N, D) and finite."""
+def checked_points(points: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+    """`points` as `dtype`. Raises ValueError unless they are (N, D) and finite."""
     if points.ndim != 2 or 0 in points.shape:
         raise ValueError(f"points have shape {tuple(points.shape)}: give (N, D), an image per row")
-    points = points.detach().double()
+    points = points.detach().to(dtype)
     if not points.isfinite().all():
         raise ValueError("points hold NaN or infinity: leave those images out, and say how many")
     return points

@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .agreement import adjusted_rand
+from .neighbours import checked_points
 from .statistics import cliffs_delta
 
 THREADS = ThreadpoolController()
@@ -389,12 +390,8 @@ def _order(count: int, generator: torch.Generator, like: Tensor) -> Tensor:
 
 
 def _checked(points: Tensor) -> Tensor:
-    if points.ndim != 2 or 0 in points.shape:
-        raise ValueError(f"points have shape {tuple(points.shape)}: give (N, D), an image per row")
-    points = points.detach().to(torch.promote_types(points.dtype, torch.float32))
-    if not points.isfinite().all():
-        raise ValueError("points hold NaN or infinity: leave those images out, and say how many")
-    return points
+    # No wider than need be: k-means takes nearly twice as long in float64.
+    return checked_points(points, torch.promote_types(points.dtype, torch.float32))
 
 
 def _checked_labels(labels: Tensor) -> Tensor:

@@ -75,9 +75,7 @@ def scores_on(
 
 def scores_over_training(run: Trained, images: ImageSet, settings: Settings) -> list[Tensor]:
     """The scores (N, C), float64, that a net gave to `images` at each of its kept points."""
-    folder = settings.cache_dir / "signatures" / f"{run.card['sha256'][:16]}-{images.key}"
-    signatures_over_training(run.model, run.points, images.images, (), folder, images.key, quiet)
-    return [read_signatures(folder, epoch).scores.double() for epoch, _ in run.points]
+    return [x.scores.double() for x in signatures_at(run, images, (), settings, None).values()]
 
 
 def signatures_at(

@@ -207,7 +207,7 @@ def lines_by_epoch(
         ax.axhline(level, color=MARK, linewidth=1.2, linestyle=DASHES, zorder=1)
         ends.append((level, name, MARK))
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    _epoch_axis(ax, epochs)
+    epoch_axis(ax, epochs)
     ax.grid(axis="y")
     _ends(ax, ends)
     return figure
@@ -229,7 +229,8 @@ def _last(values: np.ndarray) -> float:
     return float(finite[-1]) if len(finite) else float("nan")
 
 
-def _epoch_axis(ax: Axes, epochs: np.ndarray) -> None:
+def epoch_axis(ax: Axes, epochs: np.ndarray) -> None:
+    """An x axis of epochs (E,), stretched (square root) where some lie within the first one."""
     ax.set_xlim(epochs.min(), epochs.max() if len(epochs) > 1 else epochs.min() + 1)
     if not ((epochs > 0) & (epochs < 1)).any():
         ax.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1, steps=(1, 2, 5, 10)))

@@ -11,7 +11,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from scipy.special import stdtrit
 
-from .agreement import _epoch_axis
+from .agreement import epoch_axis
 from .images import canvas, number
 from .maps import axes_at, blank, checked, scatter
 from .matrices import ANGLE, MISSING, SLOPE
@@ -101,7 +101,7 @@ def stacked_shares(epochs, parts: Mapping[str, object], ylabel: str) -> Notebook
     upper = axes_at(figure, 72, TITLE, width, AREA)
     lower = axes_at(figure, 72, TITLE + AREA + BETWEEN_AREAS, width, AREA)
     for ax, title in ((upper, "Stacked means"), (lower, f"One by one{_seeds(runs)}")):
-        _epoch_axis(ax, epochs)
+        epoch_axis(ax, epochs)
         ax.set(ylabel=ylabel, title=title)
         percent_axis(ax.yaxis)
         ax.grid(axis="y")
