@@ -4,6 +4,7 @@ Batches are float (N, 3, H, W) in 0..1, left as they are; a new batch comes back
 for itself, from a CPU generator whatever the device, so that all devices see the same changes.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -17,8 +18,10 @@ GREY = 0.5
 def augment(images: Tensor, spec: Sequence[str], generator: Generator) -> Tensor:
     """Apply the changes named in `spec`, such as ("flip", "shift2", "cutout8"), in that order.
 
-    "flip" mirrors, "shift2" moves by up to 2 pixels, "cutout8" hides a square of 8 pixels.
-    Raises ValueError for any other name.
+    "flip" mirrors, "shift2" moves by up to 2 pixels, "cutout8" hides a square of 8 pixels,
+    "crop80" enlarges a part of at least 80 % of the area, "rotate20" turns by up to 20 degrees,
+    "shear10" shears by up to 10 degrees and scales by 0.8 to 1.2. Raises ValueError for any other
+    name.
     """
     if isinstance(spec, str):
         raise ValueError(f"the augmentations are a tuple of names, not the string {spec!r}")
@@ -65,14 +68,65 @@ def cutout(images: Tensor, generator: Generator, size: int) -> Tensor:
     return images.clone().masked_fill_(square, GREY)
 
 
+def crop(images: Tensor, generator: Generator, least: int) -> Tensor:
+    """Enlarge a random part of each image, of `least` to 100 % of its area, to the whole.
+
+    The part's width is 3/4 to 4/3 of its height, as in torchvision's RandomResizedCrop, as far as
+    the image allows it.
+    """
+    if not 0 < least <= 100:
+        raise ValueError(f"crop takes a share of the area from 1 to 100 %, not {least}")
+    area = _uniform(images, generator, least / 100, 1)
+    ratio = _uniform(images, generator, math.log(3 / 4), math.log(4 / 3)).exp()
+    width, height = (area * ratio).sqrt().clamp(max=1), (area / ratio).sqrt().clamp(max=1)
+    right = _uniform(images, generator, -1, 1) * (1 - width)
+    down = _uniform(images, generator, -1, 1) * (1 - height)
+    none = torch.zeros_like(area)
+    return _warp(images, (width, none, right), (none, height, down))
+
+
+def rotate(images: Tensor, generator: Generator, degrees: int) -> Tensor:
+    """Turn each image about its centre by up to `degrees` to either side; corners become black."""
+    turn = _uniform(images, generator, -degrees, degrees).deg2rad()
+    # In units of half the image's width and height, which may differ.
+    stretch, none = images.shape[2] / images.shape[3], torch.zeros_like(turn)
+    across, along = -turn.sin() * stretch, turn.sin() / stretch
+    return _warp(images, (turn.cos(), across, none), (along, turn.cos(), none))
+
+
+def shear(images: Tensor, generator: Generator, degrees: int) -> Tensor:
+    """Shear each image along its rows by up to `degrees` and scale it by 0.8 to 1.2."""
+    slant = _uniform(images, generator, -degrees, degrees).deg2rad().tan()
+    scale = 1 / _uniform(images, generator, 0.8, 1.2)
+    none = torch.zeros_like(slant)
+    across = slant * scale * images.shape[2] / images.shape[3]
+    return _warp(images, (scale, across, none), (none, scale, none))
+
+
+def _uniform(images, generator, low, high):
+    """A number from `low` to `high` for each image, on the CPU."""
+    return low + (high - low) * torch.rand(len(images), generator=generator)
+
+
+def _warp(images, first, second):
+    """Images read at A p for each of their points p in -1..1: A has these rows of three entries."""
+    matrices = torch.stack([torch.stack(row, 1) for row in (first, second)], 1)
+    places = F.affine_grid(matrices.to(images.device), list(images.shape), align_corners=False)
+    return F.grid_sample(images, places.to(images.dtype), align_corners=False)
+
+
 def _change(name):
     """The function of (images, generator) that `name` stands for."""
     if name == "flip":
         return flip
-    match = re.fullmatch(r"(shift|cutout)([1-9]\d*)", name)
-    if not match:
+    match = re.fullmatch(r"([a-z]+)([1-9]\d*)", name)
+    if not match or match[1] not in _CHANGES:
         raise ValueError(
-            f"there is no augmentation {name!r}; there are: flip, shiftN, cutoutN (N in pixels)"
+            f"there is no augmentation {name!r}; there are: flip, shiftN and cutoutN (N in "
+            "pixels), cropN (in % of the area), rotateN and shearN (in degrees)"
         )
-    change, amount = (shift, cutout)[match[1] == "cutout"], int(match[2])
+    change, amount = _CHANGES[match[1]], int(match[2])
     return lambda images, generator: change(images, generator, amount)
+
+
+_CHANGES = {"shift": shift, "cutout": cutout, "crop": crop, "rotate": rotate, "shear": shear}

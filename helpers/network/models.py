@@ -30,10 +30,11 @@ def build(
     std: Sequence[float] | None = None,
     init: str = "torch",
     weights: str | None = None,
+    frozen: bool = False,
 ) -> nn.Sequential:
     """The network `name` with freshly drawn weights: the same seed gives the same weights.
 
-    name     "LeNet5", "SmallCNN", "ResNet20", "ResNet18", "ResNet50" or "Linear"
+    name     "LeNet5", "SmallCNN", "ResNet20", "ResNet20x2", "ResNet18", "ResNet50" or "Linear"
     side     side in pixels of the images it will see
     mean, std  three floats each, subtracted from and dividing the channels; by default none, and
              ImageNet's with `weights="imagenet"`
@@ -41,6 +42,8 @@ def build(
              kernels and zero biases
     weights  "imagenet" (ResNet18 and ResNet50): torchvision's IMAGENET1K_V1 weights below a new
              last layer, from torch's cache or downloaded into it
+    frozen   only the last layer can be trained. In training mode batch normalisation below it
+             still follows the batches, as in the post on unknown classes
 
     Raises ValueError for a value outside these, RuntimeError where ImageNet weights cannot be had.
     """
@@ -54,7 +57,10 @@ def build(
     if weights == "imagenet":
         mean, std = mean or IMAGENET_MEAN, std or IMAGENET_STD
     standardise = Standardise(mean or (0.0, 0.0, 0.0), std or (1.0, 1.0, 1.0))
-    return nn.Sequential(OrderedDict(standardise=standardise, **layers))
+    net = nn.Sequential(OrderedDict(standardise=standardise, **layers))
+    if frozen:
+        net.requires_grad_(False).logits.requires_grad_(True)
+    return net
 
 
 class Standardise(nn.Module):
@@ -200,16 +206,28 @@ def _linear(classes, side, weights):
 
 def _resnet20(classes, side, weights):
     """He et al. 2015, section 4.2, n = 3: 269,722 parameters, last maps 8x8 at 32 px."""
+    return _residual(16, classes, stride=1)
+
+
+def _resnet20x2(classes, side, weights):
+    """ResNet20 for photographs: twice the channels, and a first convolution in steps of 2 pixels.
+
+    1,072,930 parameters with two classes; last maps 8x8 at 64 px.
+    """
+    return _residual(32, classes, stride=2)
+
+
+def _residual(width, classes, stride):
     layers = OrderedDict(
-        conv1=nn.Conv2d(3, 16, 3, padding=1, bias=False),
-        bn1=nn.BatchNorm2d(16),
+        conv1=nn.Conv2d(3, width, 3, stride, padding=1, bias=False),
+        bn1=nn.BatchNorm2d(width),
         relu1=nn.ReLU(),
-        stage1=_stage(16, 16),
-        stage2=_stage(16, 32),
-        stage3=_stage(32, 64),
+        stage1=_stage(width, width),
+        stage2=_stage(width, 2 * width),
+        stage3=_stage(2 * width, 4 * width),
         pool=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
-        logits=nn.Linear(64, classes),
+        logits=nn.Linear(4 * width, classes),
     )
     for convolution in _weighted(layers, nn.Conv2d):
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
@@ -244,9 +262,21 @@ def _from_torchvision(net, imagenet, classes, weights):
     return layers
 
 
+def imagenet_file(name: str) -> Path:
+    """Where torch's cache has, or would have, the ImageNet weights of ResNet18 or ResNet50."""
+    from torchvision.models import ResNet18_Weights, ResNet50_Weights
+
+    weights = {"ResNet18": ResNet18_Weights, "ResNet50": ResNet50_Weights}[name]
+    return _cache_file(weights.IMAGENET1K_V1)
+
+
+def _cache_file(imagenet):
+    return Path(torch.hub.get_dir()) / "checkpoints" / imagenet.url.rpartition("/")[2]
+
+
 def _imagenet_state(imagenet):
     """The weights `imagenet` (torchvision's enum) from torch's cache, or downloaded into it."""
-    file = Path(torch.hub.get_dir()) / "checkpoints" / imagenet.url.rpartition("/")[2]
+    file = _cache_file(imagenet)
     if not file.exists():
         print(f"Downloading {imagenet.url} to {file}")
     try:
@@ -277,6 +307,7 @@ _NETS = {
     "LeNet5": _lenet5,
     "SmallCNN": _small_cnn,
     "ResNet20": _resnet20,
+    "ResNet20x2": _resnet20x2,
     "ResNet18": _resnet18,
     "ResNet50": _resnet50,
     "Linear": _linear,
@@ -286,6 +317,7 @@ _LEAST_SIDE = {
     "LeNet5": 16,
     "SmallCNN": 10,
     "ResNet20": 4,
+    "ResNet20x2": 8,
     "ResNet18": 32,
     "ResNet50": 32,
     "Linear": 8,

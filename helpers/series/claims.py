@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from helpers.network.models import imagenet_file
+
 HELD, FAILED, UNDECIDED, NOT_RE_RUN = "held", "failed", "undecided", "not re-run"
 
 
@@ -52,9 +54,10 @@ class Claim:
     """One claim. `post` is the letter of the post (ours: "us"), "implied" where its code takes the
     claim for granted. `unit` is "points" (differences of shares), "%" or "".
 
-    `dataset`, `full`, `yardstick` and `file` (in the data folder) say what the claim needs: a claim
-    about CIFAR-10 after 100 epochs cannot be judged on generated scenes after three, nor agreement
-    with what is known about classes of which nothing is known.
+    `dataset`, `full`, `yardstick`, `file` (in the data folder) and `weights` (of ImageNet, for the
+    net named) say what the claim needs: a claim about CIFAR-10 after 100 epochs cannot be judged on
+    generated scenes after three, nor agreement with what is known about classes of which nothing is
+    known.
     """
 
     notebook: str
@@ -68,6 +71,7 @@ class Claim:
     full: bool = False
     yardstick: bool = False
     file: str = ""
+    weights: str = ""
 
 
 # Datasets of whose classes something is known without the net (`series.yardsticks`).
@@ -372,6 +376,153 @@ CLAIMS: dict[str, Claim] = {
         dataset="cifar10",
         file="cifar10h-counts.npy",
     ),
+    "post-b-as-it-was": Claim(
+        notebook="04",
+        post="B",
+        statement="With the post's own net and photographs, density below 0.04 removes the wrong "
+        "predictions",
+        quantity="share of wrongly read test images whose mean density is below 0.04",
+        rule=above(0.9),
+        control="the same share of those read rightly",
+        unit="%",
+        dataset="catdog",
+        full=True,
+        weights="ResNet50",
+    ),
+    "low-is-not-unknown": Claim(
+        notebook="04",
+        post="B",
+        statement="A low score does not mean an unknown class or a hard sample",
+        quantity="share of known images, read rightly, among images scored below 0.7, unknown "
+        "and known ones weighing the same",
+        rule=above(0.2),
+        control="the same share among all images",
+        unit="%",
+    ),
+    "high-is-not-known": Claim(
+        notebook="04",
+        post="B",
+        statement="A high score does not mean a known class",
+        quantity="share of unknown images with a score above 0.9",
+        rule=above(0.2),
+        control="the same share of known images",
+        unit="%",
+    ),
+    "density-tells-unknown": Claim(
+        notebook="04",
+        post="B",
+        statement="Density tells unknown images where the score does not",
+        quantity="AUROC of unknown against known images, the post's density less the largest score",
+        rule=above(0),
+        control="AUROC of the largest score",
+        unit="",
+    ),
+    "density-tells-wrong": Claim(
+        notebook="04",
+        post="B",
+        statement="Density tells wrong answers where the score does not",
+        quantity="AUROC of wrongly against rightly read images, the post's density less the "
+        "largest score",
+        rule=above(0),
+        control="AUROC of the largest score",
+        unit="",
+    ),
+    "threshold-removes-wrong": Claim(
+        notebook="04",
+        post="B",
+        statement="A density of 0.04 is good enough a threshold to remove the wrong predictions",
+        quantity="share of wrongly read test images whose mean density is below 0.04, less the "
+        "same share of those read rightly",
+        rule=above(0.5),
+        control="the largest score with a threshold that loses as many rightly read images",
+    ),
+    "threshold-travels": Claim(
+        notebook="04",
+        post="B, implied",
+        statement="0.04 means the same for another training of the same net",
+        quantity="1.96 standard deviations over training seeds of the share of rightly read test "
+        "images that it rejects",
+        rule=below(0.02),
+        control="the same for the threshold that calibration images give for 5 %",
+        unit="",
+    ),
+    "large-is-not-safe": Claim(
+        notebook="04",
+        post="B",
+        statement="A very large logit is not to be believed either: rejecting it helps",
+        quantity="AUROC of unknown against known images, the post's density less the same with "
+        "logits beyond the outer peaks of the density moved onto them",
+        rule=above(0),
+        control="the same for wrongly against rightly read images",
+        unit="",
+    ),
+    "fitted-on-training": Claim(
+        notebook="04",
+        post="B, implied",
+        statement="The density may be fitted on augmented training images",
+        quantity="share of test images below the 5 % quantile of the density of the images that "
+        "it was fitted on, less 5 %",
+        rule=within(-0.01, 0.01),
+        control="fitted on held-out images",
+    ),
+    "net-not-colours": Claim(
+        notebook="04",
+        post="us",
+        statement="It takes the net: colours and file alone tell unknown photographs less well",
+        quantity="AUROC of the unknown photographs against cats and dogs, largest score less "
+        "Mahalanobis distance on statistics of colour and file",
+        rule=above(0),
+        control="AUROC by these statistics",
+        unit="",
+        file="unknown.zip",
+    ),
+    "density-beside-rivals": Claim(
+        notebook="04",
+        post="us",
+        statement="On many classes, too, density tells unknown classes as well as the best rival",
+        quantity="AUROC of held-out classes, class-conditional density less the best of nine "
+        "rivals",
+        rule=above(-0.02),
+        control="AUROC of the post's density",
+        unit="",
+    ),
+    "keeps-its-promise": Claim(
+        notebook="04",
+        post="us",
+        statement="A split-conformal threshold for 5 % rejects no more than 5 % of known images",
+        quantity="share of known test images rejected, less 5 %",
+        rule=below(0.01),
+        control="the same images darkened and with noise, which breaks it",
+    ),
+    "promise-by-class": Claim(
+        notebook="04",
+        post="us",
+        statement="With thresholds by predicted class it holds in every one of them",
+        quantity="largest share rejected among the known test images of a predicted class",
+        rule=below(0.08),
+        control="the same with one threshold for all",
+        unit="%",
+    ),
+    "false-alarms": Claim(
+        notebook="04",
+        post="us",
+        statement="Of what Benjamini-Hochberg calls unknown at 10 %, at most 10 % is known",
+        quantity="share of known images among those called unknown",
+        rule=below(0.12),
+        control="the same among those below the 5 % threshold",
+        unit="%",
+    ),
+    "its-own-failing": Claim(
+        notebook="04",
+        post="us",
+        statement="Known images are rejected for the net's own sake, not since people doubt them",
+        quantity="share of the rejected known images on which people agree and are right",
+        rule=above(0.5),
+        control="the same share of all known images",
+        unit="%",
+        dataset="cifar10",
+        file="cifar10h-counts.npy",
+    ),
 }
 
 
@@ -414,6 +565,8 @@ def missing(claim: Claim, settings) -> str:
         lacks.append("classes of which something is known")
     if claim.file and not (settings.data_dir / claim.file).exists():
         lacks.append(f"the file {claim.file}")
+    if claim.weights and not imagenet_file(claim.weights).exists():
+        lacks.append(f"the ImageNet weights of {claim.weights}")
     return "needs " + " and ".join(lacks) if lacks else ""
 
 

@@ -38,6 +38,8 @@ class Plan(NamedTuple):
     seeds        training seeds where a net is dear
     five_seeds   training seeds where it is cheap; the first are those above
     recipes      by name
+    deep_seeds   training seeds of ResNet20
+    folds        how many times classes are held out, others each time
     loop_epochs  how long post A's loop is run
     resamples    of a bootstrap within one net
     map_images   how many images a t-SNE map shows at most
@@ -50,6 +52,8 @@ class Plan(NamedTuple):
 
     seeds: tuple[int, ...]
     five_seeds: tuple[int, ...]
+    deep_seeds: tuple[int, ...]
+    folds: int
     recipes: dict[str, Recipe]
     loop_epochs: int
     resamples: int
@@ -69,7 +73,9 @@ def plan_for(settings) -> Plan:
         return Plan(
             five[:3],
             five,
-            recipes,
+            five[:3],
+            folds=5,
+            recipes=recipes,
             loop_epochs=5,
             resamples=1000,
             map_images=10_000,
@@ -83,7 +89,9 @@ def plan_for(settings) -> Plan:
     return Plan(
         five[:3],
         five,
-        recipes,
+        five[:1],
+        folds=2,
+        recipes=recipes,
         loop_epochs=2,
         resamples=200,
         map_images=500,
@@ -98,6 +106,30 @@ def plan_for(settings) -> Plan:
 def augmentation(dataset: str) -> tuple[str, ...]:
     # A mirrored 2 is no 2.
     return ("shift2",) if dataset == "digits" else ("flip", "shift2")
+
+
+# Of cats and dogs, whatever the run's own images are. The post planned 20 epochs and used the sixth.
+PHOTOGRAPHS = Recipe(
+    epochs=75,
+    batch=64,
+    optimiser="SGD",
+    rate=0.1,
+    options=(("momentum", 0.9), ("nesterov", True), ("weight_decay", 5e-4)),
+    schedule="one-cycle",
+    augment=("flip", "crop40"),
+    precision="bfloat16",
+    channels_last=True,
+    keep="last",
+)
+
+POST_B = Recipe(
+    epochs=6,
+    batch=32,
+    optimiser="Adam",
+    rate=1e-3,
+    augment=("rotate20", "crop80", "flip", "shear10"),
+    keep="last",
+)
 
 
 def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
@@ -122,6 +154,22 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
         "SmallCNN, ours": replace(ours, epochs=20),
         "LeNet5, scenes": replace(ours, epochs=8, batch=128, augment=("flip", "shift2")),
         "linear": replace(ours, epochs=10, precision="float32", channels_last=False),
+        "ResNet20": Recipe(
+            epochs=30,
+            batch=128,
+            optimiser="SGD",
+            rate=0.15,
+            options=(("momentum", 0.9), ("nesterov", True), ("weight_decay", 5e-4)),
+            schedule="one-cycle",
+            augment=tuple("shift4" if name == "shift2" else name for name in augment),
+            precision="bfloat16",
+            channels_last=True,
+            keep="last",
+            points=(0, 1 / 8, 1 / 2, 1, 2, 4, 8, 15, 22, 30),
+        ),
+        "SmallCNN, two classes": replace(ours, epochs=30, batch=128, points=(1, 2, 5, 10, 30)),
+        "photographs": PHOTOGRAPHS,
+        "ResNet50, post B": POST_B,
     }
 
 
@@ -133,6 +181,10 @@ QUICK_EPOCHS = {
     "SmallCNN, ours": 4,
     "LeNet5, scenes": 6,
     "linear": 4,
+    "ResNet20": 3,
+    "SmallCNN, two classes": 8,
+    "photographs": 2,
+    "ResNet50, post B": 1,
 }
 
 

@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from helpers.network.augmentation import augment, cutout, flip, shift
+from helpers.network.augmentation import augment, crop, cutout, flip, rotate, shear, shift
 
 
 @pytest.fixture
@@ -55,9 +55,67 @@ def test_cutout_paints_one_square_wherever_its_centre_fits(images, generator):
     assert (cutout(images, generator, 4)[:, 0][hidden] == 0.5).any()
 
 
+@pytest.fixture
+def ramps():
+    """Images whose first channel is the column and whose second the row of a pixel, in -1..1."""
+    across, down = (torch.arange(1 - n, n, 2) / n for n in (48, 64))
+    grid = torch.stack(torch.meshgrid(down, across, indexing="ij")[::-1])
+    return torch.cat([grid, torch.ones(1, 64, 48)]).expand(200, 3, 64, 48)
+
+
+def spans(values, axis):
+    """By how much of the whole `values` (N, H, W) rise along an axis, as a share of it."""
+    steps = values.diff(dim=axis)
+    inner = steps[:, 8:-8, 8:-8].flatten(1).median(1).values
+    return inner * values.shape[axis] / 2
+
+
+def test_a_crop_keeps_the_area_and_the_shape_that_it_says(ramps, generator):
+    enlarged = crop(ramps, generator, 40)
+    width, height = spans(enlarged[:, 0], 2), spans(enlarged[:, 1], 1)
+    assert ((width * height > 0.395) & (width * height < 1.001)).all()
+    free = (width < 0.999) & (height < 0.999)
+    assert ((width / height)[free] > 0.745).all()
+    assert ((width / height)[free] < 1.345).all()
+    assert (width * height).min() < 0.5
+    # Nothing from outside of the image, and parts from everywhere.
+    assert (enlarged[:, 2, 1:-1, 1:-1] > 0.999).all()
+    assert enlarged[:, 0, 32, 24].min() < -0.1
+    assert enlarged[:, 0, 32, 24].max() > 0.1
+
+
+def test_a_rotation_keeps_distances_and_turns_both_ways(ramps, generator):
+    turned = rotate(ramps, generator, 20)
+    # Along a row of the turned image, in pixels of the original.
+    right, down = turned[:, 0, 32, 20:28].diff() * 24, turned[:, 1, 32, 20:28].diff() * 32
+    torch.testing.assert_close((right**2 + down**2).sqrt(), torch.ones_like(right))
+    angle = torch.atan2(down, right).rad2deg().mean(1)
+    assert angle.abs().max() < 20
+    assert angle.min() < -15
+    assert angle.max() > 15
+    assert (turned[:, 2, 0, 0] < 0.01).any(), "corners from outside are black"
+
+
+def test_a_shear_slants_columns_and_scales(ramps, generator):
+    changed = shear(ramps, generator, 10)
+    scale = 1 / (changed[:, 0, 32, 20:28].diff() * 24).mean(1)
+    assert ((scale > 0.799) & (scale < 1.201)).all()
+    assert scale.min() < 0.85
+    assert scale.max() > 1.15
+    torch.testing.assert_close(changed[:, 1, 32, 20], changed[:, 1, 32, 27])
+    slant = (changed[:, 0, 28:36, 24].diff() * 24).mean(1) * scale
+    assert (slant.atan().rad2deg().abs() < 10).all()
+    assert slant.atan().rad2deg().max() > 7
+
+
+def test_a_crop_of_more_than_everything_is_refused(images, generator):
+    with pytest.raises(ValueError, match="1 to 100"):
+        crop(images, generator, 101)
+
+
 def test_a_recipe_repeats_itself_and_leaves_the_batch_and_global_state_alone(images):
     before, state = images.clone(), torch.get_rng_state()
-    spec = ("flip", "shift2", "cutout8")
+    spec = ("flip", "shift2", "cutout8", "crop50", "rotate20", "shear10")
     first, second, other = (
         augment(images, spec, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )
@@ -85,7 +143,7 @@ def test_changes_are_made_in_the_order_given(images):
 
 @pytest.mark.parametrize("name", ["rotate", "shift", "shift0", "flip2", "cutout-3", ""])
 def test_unknown_names_are_refused_with_the_known_ones(images, generator, name):
-    with pytest.raises(ValueError, match="there are: flip, shiftN, cutoutN"):
+    with pytest.raises(ValueError, match="there are: flip, shiftN and cutoutN"):
         augment(images, ("flip", name), generator)
 
 

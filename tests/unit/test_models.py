@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from helpers.network import models
 from helpers.network.models import build, channel_moments, layer_table, parameter_count
 
-OURS = ("LeNet5", "SmallCNN", "ResNet20", "Linear")
+OURS = ("LeNet5", "SmallCNN", "ResNet20", "ResNet20x2", "Linear")
 ALL = (*OURS, "ResNet18", "ResNet50")
 
 
@@ -31,6 +31,20 @@ def same(first, second):
 )
 def test_parameter_counts_are_the_published_ones(name, count):
     assert parameter_count(build(name, 10)) == count
+
+
+def test_the_net_for_photographs_ends_in_8x8_maps():
+    net = build("ResNet20x2", 2, side=64)
+    assert parameter_count(net) == 1_072_930
+    shapes = {row.name: row.shape for row in layer_table(net, 64)}
+    assert shapes["stage3"] == (128, 8, 8)
+
+
+def test_a_frozen_net_trains_its_last_layer_alone():
+    net = build("ResNet18", 3, frozen=True)
+    trained = [name for name, weights in net.named_parameters() if weights.requires_grad]
+    assert trained == ["logits.weight", "logits.bias"]
+    assert same(net, build("ResNet18", 3))
 
 
 @pytest.mark.parametrize("name", ["ResNet18", "ResNet50"])
@@ -123,7 +137,8 @@ def test_channels_last_and_bfloat16_give_nearly_the_same(name, images):
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("LeNet5", 16), ("SmallCNN", 10), ("ResNet20", 4), ("Linear", 8)]
+    ("name", "least"),
+    [("LeNet5", 16), ("SmallCNN", 10), ("ResNet20", 4), ("ResNet20x2", 8), ("Linear", 8)],
 )
 def test_the_smallest_side_works_and_the_next_smaller_is_refused(name, least):
     assert build(name, 2, side=least)(torch.rand(2, 3, least, least)).shape == (2, 2)
