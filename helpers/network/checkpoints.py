@@ -1,10 +1,14 @@
-"""What training leaves on disk: a state to resume from, and the folder of a finished training."""
+"""What training leaves on disk: a state to resume from, and the folder of a finished training.
+
+`python -m helpers.network.checkpoints FOLDER` puts a finished training among those that ship.
+"""
 
 import hashlib
 import json
 import os
 import pickle
 import shutil
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +17,7 @@ import pandas as pd
 import torch
 
 from helpers.datasets.download import sha256_of
-from helpers.network.signatures import save_tensors, write_whole
+from helpers.network.signatures import read_tensors, save_tensors, write_whole
 from helpers.settings import ROOT
 
 SHIPPED = ROOT / "data" / "checkpoints"
@@ -103,6 +107,31 @@ def read_finished(
     return card, tables, [(epoch, point_file(folder, epoch)) for epoch in card["points"]]
 
 
+def ship(folder: Path, to: Path = SHIPPED) -> Path:
+    """Copy a finished training into `to`, weights rounded to half precision; returns its folder.
+
+    Its card says so in `stored`; what it says of accuracy was measured before. Raises what
+    `read_finished` raises.
+    """
+    card, tables, points = read_finished(folder)
+    card = {name: value for name, value in card.items() if name not in ("files", "sha256")}
+    card["stored"] = "float16"
+    with tempfile.TemporaryDirectory() as made:
+        halved = [(epoch, Path(made) / file.name) for epoch, file in points]
+        for (epoch, file), (_, small) in zip(points, halved, strict=True):
+            save_tensors(small, _halved(file), {"epoch": epoch})
+        save_finished(to / folder.name, _halved(folder / WEIGHTS), card, tables, halved)
+    return to / folder.name
+
+
+def _halved(file):
+    tensors, _ = read_tensors(file)
+    return {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+
+
 def _is_whole(folder):
     try:
         read_finished(folder)
@@ -114,3 +143,8 @@ def _is_whole(folder):
 def _sums(folder):
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(ship(Path(name)))

@@ -26,9 +26,15 @@ from helpers.settings import Settings
 
 
 def train(
-    net: str, recipe: str, data: Splits, plan: Plan, settings: Settings, **options
+    net: str,
+    recipe: str,
+    data: Splits,
+    plan: Plan,
+    settings: Settings,
+    seeds: Sequence[int] | None = None,
+    **options,
 ) -> list[Trained]:
-    """`net` by one of the plan's recipes, once for each of its five seeds.
+    """`net` by one of the plan's recipes, once for each of `seeds`, by default the plan's five.
 
     It standardises images by the moments of the training set; `options` go to `load_or_train`.
     """
@@ -36,8 +42,13 @@ def train(
     parts = (data.train, data.validation, plan.recipes[recipe], settings)
     return [
         load_or_train(net, *parts, seed=seed, mean=mean, std=std, **options)
-        for seed in plan.five_seeds
+        for seed in seeds or plan.five_seeds
     ]
+
+
+def deep(data: Splits, plan: Plan, settings: Settings) -> list[Trained]:
+    """ResNet20, once for each seed that the plan has for it (it ships for CIFAR-10)."""
+    return train("ResNet20", "ResNet20", data, plan, settings, plan.deep_seeds)
 
 
 def untrained(run: Trained, images: ImageSet) -> nn.Sequential:

@@ -108,7 +108,7 @@ def augmentation(dataset: str) -> tuple[str, ...]:
     return ("shift2",) if dataset == "digits" else ("flip", "shift2")
 
 
-# Of cats and dogs, whatever the run's own images are. The post planned 20 epochs and used the sixth.
+# Of cats and dogs, whatever the run's own images are.
 PHOTOGRAPHS = Recipe(
     epochs=75,
     batch=64,
@@ -122,6 +122,7 @@ PHOTOGRAPHS = Recipe(
     keep="last",
 )
 
+# 20 epochs were planned and the weights of the sixth were used.
 POST_B = Recipe(
     epochs=6,
     batch=32,

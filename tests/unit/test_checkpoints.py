@@ -216,3 +216,21 @@ def test_an_interrupted_write_leaves_the_state_before(tmp_path):
 def test_a_state_that_would_run_code_is_not_read(tmp_path):
     torch.save({"run": Path("here")}, tmp_path / "state.pt")
     assert read_state(tmp_path) is None
+
+
+def test_what_is_shipped_is_found_under_the_same_key_and_rounded_to_half(train, tmp_path):
+    trained, _ = train()
+    place = checkpoints.ship(folder_of(trained), tmp_path / "shipped")
+    shutil.rmtree(folder_of(trained))
+    shipped, lines = train()
+    assert "loaded" in lines[0]
+    assert folder_of(shipped) == place
+    assert shipped.card["stored"] == "float16"
+    assert shipped.card["validation_accuracy"] == trained.card["validation_accuracy"]
+    pairs = zip(shipped.model.parameters(), trained.model.parameters(), strict=True)
+    assert all(torch.equal(a, b.half().float()) for a, b in pairs)
+    assert next(shipped.model.parameters()).dtype == torch.float32
+    assert [epoch for epoch, _ in shipped.points] == [0, 0.5, 2]
+    point, before = shipped.points[1][1], trained.points[1][1].name
+    assert point.name == before
+    load_weights(shipped.model, point)
