@@ -3,7 +3,7 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -65,6 +65,9 @@ class Splits(NamedTuple):
     test: ImageSet
 
 
+Images = TypeVar("Images", ImageSet, Splits)
+
+
 def digest(*parts: object) -> str:
     """Short hex digest of tensors, with shape and type, and of anything with a stable repr."""
     found = blake2b(digest_size=8)
@@ -81,6 +84,30 @@ def counts(imageset: ImageSet) -> pd.Series:
     """How many images each class has, in the order of the classes."""
     found = torch.bincount(imageset.labels, minlength=len(imageset.classes))
     return pd.Series(found.numpy(), index=list(imageset.classes), name="images")
+
+
+def of_classes(images: Images, names: Sequence[str]) -> Images:
+    """Only the images of these classes, labelled 0, 1, … in the order of `names`; of every part.
+
+    Images keep their order, with their rows of the table and their masks; the key follows the
+    classes and their order. Raises ValueError for a class that there is not, or named twice.
+    """
+    if isinstance(images, Splits):
+        return Splits(*(of_classes(part, names) for part in images))
+    _check_names(images, names)
+    old = torch.tensor([images.classes.index(name) for name in names])
+    part = images.subset(torch.isin(images.labels, old).nonzero().flatten(), _tag(images, names))
+    new = torch.empty(len(images.classes), dtype=torch.int64)
+    new[old] = torch.arange(len(names))
+    key = digest(part.key, tuple(names))
+    return replace(part, labels=new[part.labels], classes=tuple(names), key=key)
+
+
+def without_classes(images: Images, names: Sequence[str]) -> Images:
+    """All images but those of these classes, the others labelled in their order (`of_classes`)."""
+    first = images.train if isinstance(images, Splits) else images
+    _check_names(first, names)
+    return of_classes(images, [name for name in first.classes if name not in names])
 
 
 def shrink(imageset: ImageSet, side: int) -> ImageSet:
@@ -121,6 +148,20 @@ def left_whole(per_class: pd.Series, parts: Mapping[str, float]) -> tuple[str, .
     small = [f"{name} ({n})" for name, n in per_class.items() if 0 < n < len(parts)]
     first = next(iter(parts))
     return (f"too few to be divided, all in {first}: {', '.join(small)}",) if small else ()
+
+
+def _check_names(imageset: ImageSet, names: Sequence[str]) -> None:
+    wrong = [name for name in names if name not in imageset.classes]
+    if not names or wrong or len(set(names)) < len(names):
+        raise ValueError(
+            f"{imageset.name} has no such choice of classes as {', '.join(names) or 'none'}: "
+            f"give some of {', '.join(imageset.classes)}, each once."
+        )
+
+
+def _tag(imageset: ImageSet, names: Sequence[str]) -> str:
+    few = len(names) <= 3
+    return " and ".join(names) if few else f"{len(names)} of {len(imageset.classes)} classes"
 
 
 def _averaged(images: torch.Tensor, side: int) -> torch.Tensor:

@@ -63,6 +63,14 @@ def over_seeds(values: Tensor) -> Interval:
     return t_interval(values)
 
 
+def share_over_seeds(values: Tensor) -> Interval:
+    """`over_seeds` of shares, ended at 0 and 1, beyond which none can lie."""
+    found = over_seeds(values)
+    # Comparisons with NaN are false: bounds that are not there stay so.
+    low, high = 0.0 if found.low < 0 else found.low, 1.0 if found.high > 1 else found.high
+    return found._replace(low=low, high=high)
+
+
 def pairwise_interval(matrix: Tensor, level: float = 0.95) -> Interval:
     """Interval of the mean over all pairs of K units, such as how well training seeds agree.
 

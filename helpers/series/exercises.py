@@ -229,3 +229,58 @@ def check_common(answer) -> None:
         math.isclose(answer, 0.07, abs_tol=1e-6), "The two add up to more than both together: why?"
     )
     print("Right: 0.10 + 0.25 - 0.28. Only 0.03 is colour's own, 0.18 the class's.")
+
+
+# Notebook 04
+
+
+def check_density(function) -> None:
+    """density(at, seen, bandwidth): Gaussian kernel density at (M,) of what was seen (N,)."""
+    at, seen = torch.tensor([0.0, 1.0]), torch.tensor([0.0, 0.0, 3.0])
+    given = torch.as_tensor(result(function, at, seen, 0.5)).float()
+    true = torch.tensor([0.5319231, 0.0720774])
+    hint(given.shape == (2,), f"One density for each point: shape (2,), not {tuple(given.shape)}.")
+    hint(
+        not torch.allclose(given, 3 * true, rtol=1e-3),
+        "Take the mean of the bumps, not their sum: the whole area is 1.",
+    )
+    hint(
+        not torch.allclose(given, true * 0.5, rtol=1e-3),
+        "A narrower bump is a higher one: divide by the bandwidth too.",
+    )
+    hint(
+        not torch.allclose(given, true * 0.5 * (2 * math.pi) ** 0.5, rtol=1e-3),
+        "The bumps are not densities yet: divide by the bandwidth and by the root of 2 pi.",
+    )
+    hint(
+        torch.allclose(given, true, rtol=1e-3),
+        f"At 0 and 1, of 0, 0 and 3 with bandwidth 0.5, it is {true[0]:.4f} and {true[1]:.4f}.",
+    )
+    print("Right: a mean of bumps, whose area is 1.")
+
+
+def check_auroc(function) -> None:
+    """auroc(known, unknown): chance that an unknown image scores higher, equal scores half."""
+    known, unknown = torch.tensor([0.1, 0.4, 0.4]), torch.tensor([0.4, 0.9])
+    given = float(result(function, known, unknown))
+    hint(not math.isclose(given, 1 / 6, rel_tol=1e-4), "Unknown is the positive class here.")
+    hint(
+        not math.isclose(given, 4 / 6, rel_tol=1e-4),
+        "Equal scores count half, not nothing.",
+    )
+    hint(not math.isclose(given, 1.0, rel_tol=1e-4), "Equal scores count half, not whole.")
+    hint(math.isclose(given, 5 / 6, rel_tol=1e-4), f"It should be 5 of 6 here, not {given:.3f}.")
+    hint(
+        math.isclose(float(result(function, unknown, unknown)), 0.5, rel_tol=1e-4),
+        "Of a set against itself it is 0.5.",
+    )
+    print("Right: no threshold was needed.")
+
+
+def check_fewest(answer) -> None:
+    """Fewest calibration images for a finite threshold that promises 1 %."""
+    answered(answer)
+    hint(answer != 100, "Nearly: the new image counts as one of the n + 1.")
+    hint(answer != 19, "That is for 5 %.")
+    hint(answer == 99, "The place, 0.99 (n + 1) rounded up, must be one of the n.")
+    print("Right: with fewer, no finite threshold can promise it.")

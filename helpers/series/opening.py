@@ -94,6 +94,17 @@ def explorations(plan: Plan, images: str) -> str:
     )
 
 
+def rejections(plan: Plan, images: str) -> str:
+    """What notebook 04 does with the plan."""
+    names = ("SmallCNN, two classes", "LeNet5, one minute", "LeNet5, ours", "ResNet20")
+    two, fold, ours, deep = (plan.recipes[name].epochs for name in names)
+    return (
+        f"seeds {numbers(plan.five_seeds)}; {images}; two classes for {two} epochs; LeNet5 for "
+        f"{ours} epochs, and for {fold} without some classes, {plan.folds} times; ResNet20 for "
+        f"{deep}; {plan.resamples:,} resamples"
+    )
+
+
 def five_nets(plan: Plan, images: str) -> str:
     ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
     return (
@@ -109,7 +120,7 @@ TRAINED_IN_01 = (
     "SmallCNN, post E",
     "SmallCNN, ours",
 )
-DONE = {"02": comparisons, "03": explorations}
+DONE = {"02": comparisons, "03": explorations, "04": rejections}
 
 
 def numbers(seeds: tuple[int, ...]) -> str:

@@ -17,6 +17,7 @@ QUESTIONS = {
     "better than t-SNE?",
     "03_image_signatures": "What kinds of image are inside a class, how did they form, and why was "
     "this one misread?",
+    "04_logit_density": "Can I tell when not to trust the net?",
 }
 
 # Minutes after set-up on two cores without a GPU: (quick on scenes, full on CIFAR-10 with nothing
@@ -26,6 +27,7 @@ MINUTES = {
     "01_training": (1.5, 45),
     "02_class_divergence": (1.5, 30),
     "03_image_signatures": (1, 25),
+    "04_logit_density": (1, 30),
 }
 
 QUICK_IMAGES = 5_000

@@ -30,7 +30,7 @@ input[type=range] { accent-color: var(--accent); width: 64px; }
 main { flex: 1; display: flex; min-height: 0; border: solid var(--line); border-width: 1px 0; }
 #stage { position: relative; flex: 1; min-width: 0; overflow: hidden; }
 canvas { display: block; }
-#stage canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
+#stage > canvas { position: absolute; inset: 0; width: 100%; height: 100%; }
 #over { cursor: crosshair; touch-action: pan-y; }
 #over:focus { touch-action: none; }
 #over:focus-visible { outline-offset: -3px; }
@@ -41,10 +41,30 @@ aside { width: 256px; overflow: auto; padding: 10px; border-left: 1px solid var(
 #card .picture ~ .hint { clear: left; }
 #card .hint, #status { color: var(--soft); }
 #near { display: flex; flex-wrap: wrap; gap: 5px; clear: left; }
-#near button { padding: 0; min-height: 0; border: 3px solid; border-radius: 3px; line-height: 0; }
+.image { padding: 0; min-height: 0; border: 3px solid; border-radius: 3px; line-height: 0; }
 #legend { list-style: none; margin: 12px 0 0; padding: 0; }
 #legend li { display: flex; gap: 7px; align-items: center; overflow-wrap: anywhere; }
 #legend i { flex: none; width: 12px; height: 12px; border-radius: 50%; }
+#matrix { position: absolute; inset: 0; display: flex; gap: 8px 14px; padding: 8px 10px;
+  background: var(--back); }
+#matrix [aria-pressed=true], #confusion[aria-expanded=true] { box-shadow: 0 0 0 2px var(--ink); }
+#rows { overflow: auto; min-height: 0; padding: 0 4px 4px 0; scroll-padding: 104px 8px 8px 98px; }
+#rows table { border-spacing: 2px; font-size: 12px; font-variant-numeric: tabular-nums; }
+caption { text-align: left; white-space: nowrap; color: var(--soft); }
+th { position: sticky; top: 0; left: 0; padding: 0 4px; font-weight: normal; color: var(--soft);
+  background: var(--back); }
+th.on { color: var(--ink); font-weight: bold; }
+thead th { z-index: 1; vertical-align: bottom; }
+thead th:first-child { z-index: 2; }
+th span { display: block; max-width: 88px; overflow: hidden; text-overflow: ellipsis;
+  white-space: nowrap; text-align: right; }
+thead span { writing-mode: vertical-rl; rotate: 180deg; max-height: 96px; margin: auto;
+  text-align: left; }
+td { padding: 0; }
+td button { display: block; width: 100%; min-width: 30px; min-height: 28px; padding: 0 3px; }
+#gallery { flex: 1 0 200px; overflow: auto; overflow-wrap: anywhere; }
+#shots { display: flex; flex-wrap: wrap; gap: 4px; padding: 6px 4px; }
+.counting #legend { display: none; }
 footer { padding: 6px 10px; }
 #time { flex: 1; }
 #time input { flex: 1; min-width: 90px; max-width: 420px; }
@@ -61,6 +81,9 @@ footer { padding: 6px 10px; }
   summary { padding: 4px; color: var(--soft); }
   #search { width: 118px; }
   #stage { min-height: 200px; }
+  #matrix { flex-direction: column; }
+  #gallery { flex: none; }
+  #shots { flex-wrap: nowrap; overflow: auto; }
   aside { width: auto; flex: none; max-height: 46%; padding: 6px 8px; border: solid var(--line);
     border-width: 1px 0 0; }
   #card { min-height: 104px; }
@@ -68,6 +91,7 @@ footer { padding: 6px 10px; }
   #card .picture ~ .hint, #near { clear: none; }
   #legend { display: flex; flex-wrap: wrap; gap: 0 12px; margin-top: 6px; max-height: 60px;
     overflow: auto; }
+  .counting aside { height: 160px; }
 }`;
 
 const MARKUP = `
@@ -75,6 +99,7 @@ const MARKUP = `
   <label>Colour <select id="colour"></select></label>
   <label>Search <input id="search" type="search" placeholder="class or number"></label>
   <button id="fit" type="button">Whole map</button>
+  <button id="confusion" type="button" aria-expanded="false">Confusion matrix</button>
   <button id="theme" type="button"></button>
   <details id="filters"><summary>Filters</summary><div>
     <label>Class <select id="label"></select></label>
@@ -91,6 +116,11 @@ const MARKUP = `
   <div id="stage"><canvas id="map"></canvas><canvas id="over" tabindex="0" role="application"
     aria-label="Map of images. Arrows: next image in that direction. Plus and minus: zoom.
     Shift with arrows: move. Enter: the nearest images. 0: the whole map. Escape: none."></canvas>
+    <div id="matrix" hidden><div id="rows"><table role="grid"><caption>True class in rows,
+      predicted in columns</caption></table></div><div id="gallery" role="group"
+      aria-labelledby="cell"><span id="cell"></span>
+      <button id="all" type="button">Show all</button>
+      <div id="shots"></div></div></div>
   </div>
   <aside aria-label="Image and legend"><div id="card"></div><ul id="legend"></ul></aside>
 </main>
@@ -100,6 +130,7 @@ const MARKUP = `
 
 const FROM_THUMB = 12, LARGEST_THUMB = 64, NEAREST = 360; // sides and spacing, in CSS pixels
 const REACH = 14, MOST_STEPS = 128, MOVING = 350;
+const MOST_ROWS = 30, MOST_SHOTS = 60, DEEPEST = 120; // of the confusion matrix; of 255
 const SPACE = "\u00a0";
 const HINT = "Point at an image, or tap it. Drag to move, turn the wheel to zoom (in a notebook, "
   + "click first). Keys: arrows, + and \u2212, Shift with arrows, Enter, 0, Escape.";
@@ -121,6 +152,13 @@ function unpack({ type, rows, data }) {
 }
 
 const element = (id) => document.getElementById(id);
+
+function make(tag, properties, ...inside) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...inside);
+  return made;
+}
+
 const payload = JSON.parse(element("payload").textContent);
 const { names, tile } = payload;
 const series = Object.fromEntries(
@@ -155,7 +193,7 @@ function picture(context, i, x, y, width, height) {
 
 // ---- Where things are ----
 
-document.head.append(Object.assign(document.createElement("style"), { textContent: STYLE }));
+document.head.append(make("style", { textContent: STYLE }));
 document.body.insertAdjacentHTML("beforeend", MARKUP);
 const stage = element("stage"), over = element("over");
 const context = element("map").getContext("2d", { alpha: false });
@@ -226,7 +264,8 @@ function pan(x, y) {
 
 // ---- What is shown, and in which colour ----
 
-const kept = new Uint8Array(count);
+// Whether an image passes every filter, and whether it does so apart from Class and Predicted.
+const kept = new Uint8Array(count), counted = new Uint8Array(count);
 let code = [], palette = [];
 
 function modes() {
@@ -254,10 +293,7 @@ function legend() {
   }[mode];
   element("legend").replaceChildren(...words.flatMap((word, k) => {
     if (mode === "confidence" && k % 3) return [];
-    const row = document.createElement("li"), dot = document.createElement("i");
-    dot.style.background = palette[k];
-    row.append(dot, word);
-    return [row];
+    return [make("li", {}, make("i", { style: `background: ${palette[k]}` }), word)];
   }));
 }
 
@@ -277,11 +313,12 @@ function refilter() {
   const labels = now("label"), guesses = now("predicted"), numbers = now("number");
   let found = 0;
   for (let i = 0; i < count; i++) {
-    kept[i] = (label < 0 || labels[i] === label) && (predicted < 0 || guesses[i] === predicted)
-      && (outcome < 0 || right[i] === outcome)
+    counted[i] = (outcome < 0 || right[i] === outcome)
       && confidence[i] >= Math.floor(low) && confidence[i] <= Math.ceil(high)
       && words.every(({ number, classes }) =>
         number === numbers[i] || classes[labels[i]] || classes[guesses[i]]);
+    kept[i] = counted[i] && (label < 0 || labels[i] === label)
+      && (predicted < 0 || guesses[i] === predicted);
     found += kept[i];
   }
   const sample = payload.total > count
@@ -291,6 +328,7 @@ function refilter() {
     `${found.toLocaleString("en")} of ${count.toLocaleString("en")} images${sample}`;
   spacing = spacingOf((i) => kept[i], found);
   if (hovered >= 0 && !kept[hovered]) hovered = -1;
+  if (!panel.hidden) fillMatrix(label, predicted);
   ask("map");
 }
 
@@ -504,19 +542,23 @@ function portrait(i, side) {
 }
 
 function paragraph(text, kind = "") {
-  return Object.assign(document.createElement("p"), { textContent: text, className: kind });
+  return make("p", { textContent: text, className: kind });
 }
 
-function neighbourButton(i) {
-  const button = Object.assign(document.createElement("button"), { type: "button" });
+function imageButton(i, side) {
+  const button = make("button", { type: "button", className: "image" }, portrait(i, side));
   button.style.borderColor = payload.colours[now("label")[i]];
   button.title = describe(i).join(", ");
   button.setAttribute("aria-label", button.title);
-  button.append(portrait(i, 32));
+  return button;
+}
+
+function neighbourButton(i) {
+  const button = imageButton(i, 32);
   button.onclick = () => {
     const place = [...button.parentNode.children].indexOf(button);
     select(i);
-    (element("near")?.children[place] ?? over).focus();
+    (element("near")?.children[place] ?? home()).focus();
   };
   return button;
 }
@@ -524,11 +566,10 @@ function neighbourButton(i) {
 function showCard() {
   const i = hovered >= 0 ? hovered : selected, card = element("card");
   if (i < 0) return card.replaceChildren(paragraph(HINT, "hint"));
-  const large = portrait(i, 96), near = document.createElement("div");
+  const large = portrait(i, 96);
+  const near = make("div", { id: "near" }, ...neighboursOf(i).map(neighbourButton));
   large.className = "picture";
   large.style.borderColor = payload.colours[now("label")[i]];
-  near.id = "near";
-  near.append(...neighboursOf(i).map(neighbourButton));
   const words = payload.total > count ? "Nearest, where in this sample" : "Nearest images";
   const title = near.children.length ? [paragraph(words, "hint")] : [];
   return card.replaceChildren(large, ...describe(i).map((text) => paragraph(text)), ...title, near);
@@ -604,7 +645,108 @@ over.onkeydown = (event) => {
 
 const around = () => (selected >= 0 ? placeOf(selected) : [wide / 2, tall / 2]);
 
-element("card").onkeydown = (event) => { if (event.key === "Escape") over.focus(); };
+element("card").onkeydown = (event) => { if (event.key === "Escape") home().focus(); };
+
+// ---- The confusion matrix, in place of the map ----
+
+const panel = element("matrix"), table = panel.querySelector("table");
+let cells = [];
+
+// What keys come back to: the map, or an image of the gallery, or a cell of the matrix.
+const home = () => (over.hidden ? [...panel.querySelectorAll("[tabindex='0']")].at(-1) : over);
+
+function buildMatrix() {
+  const head = (scope) => (name) =>
+    make("th", { scope, title: name }, make("span", { textContent: name }));
+  const cell = () => make("td", {}, make("button", { tabIndex: -1 }));
+  table.createTHead().insertRow().append(make("th"), ...names.map(head("col")));
+  const body = table.createTBody();
+  for (const name of names) body.insertRow().append(head("row")(name), ...names.map(cell));
+  cells = [...table.querySelectorAll("button")];
+  cells[0].tabIndex = 0;
+  cells.forEach((button, k) => { button.onclick = () => choose(k); });
+  roam(table);
+  roam(element("shots"));
+}
+
+function toggleMatrix(open) {
+  panel.hidden = !open;
+  over.hidden = open;
+  document.body.className = open ? "counting" : "";
+  element("confusion").setAttribute("aria-expanded", open);
+  refilter();
+}
+
+// The Class and Predicted filters choose a cell, or none; they do not thin the counts.
+function choose(k) {
+  element("label").value = k < 0 ? "" : Math.floor(k / names.length);
+  element("predicted").value = k < 0 ? "" : k % names.length;
+  refilter();
+}
+
+function unchoose() {
+  choose(-1);
+  home().focus();
+}
+
+function fillMatrix(label, predicted) {
+  const across = names.length, labels = now("label"), guesses = now("predicted");
+  const counts = new Uint32Array(across * across), sums = new Uint32Array(across);
+  for (let i = 0; i < count; i++) {
+    counts[labels[i] * across + guesses[i]] += counted[i];
+    sums[labels[i]] += counted[i];
+  }
+  cells.forEach((button, k) => {
+    const row = Math.floor(k / across), column = k % across;
+    const number = counts[k].toLocaleString("en"), noun = counts[k] === 1 ? "image" : "images";
+    const depth = Math.round(DEEPEST * Math.sqrt(counts[k] / Math.max(sums[row], 1)));
+    button.textContent = number;
+    button.ariaLabel = `${number} ${noun} of ${names[row]} predicted as ${names[column]}`;
+    button.ariaPressed = row === label && column === predicted;
+    button.style.background =
+      payload.outcomes[Number(row === column)] + depth.toString(16).padStart(2, "0");
+    button.style.color = counts[k] ? "" : "var(--soft)";
+  });
+  const mark = (scope, at) => table.querySelectorAll(`[scope=${scope}]`)
+    .forEach((head, k) => { head.className = k === at ? "on" : ""; });
+  mark("row", label);
+  mark("col", predicted);
+  fillGallery(label < 0 || predicted < 0 ? "" : cells[label * across + predicted].ariaLabel);
+}
+
+function fillGallery(words) {
+  element("gallery").hidden = !words;
+  const found = words ? [...kept.keys()].filter((i) => kept[i]) : [];
+  const more = found.length > MOST_SHOTS ? `, the first ${MOST_SHOTS}` : "";
+  element("cell").textContent = words + more;
+  element("shots").replaceChildren(...found.slice(0, MOST_SHOTS).map((i, k) => {
+    const button = imageButton(i, 40);
+    button.tabIndex = k ? -1 : 0;
+    button.onpointerenter = () => hover(i);
+    button.onpointerleave = () => hover(-1);
+    button.onclick = button.onfocus = () => select(i);
+    return button;
+  }));
+}
+
+// Buttons in rows are one stop for Tab; arrows move between them.
+function roam(box) {
+  const all = () => [...box.querySelectorAll("button")];
+  box.addEventListener("focusin", (event) => {
+    for (const button of all()) button.tabIndex = button === event.target ? 0 : -1;
+  });
+  box.addEventListener("keydown", (event) => {
+    const [dx, dy] = ARROWS[event.key] ?? [0, 0], buttons = all();
+    if (!dx && !dy) return;
+    const top = (button) => button.getBoundingClientRect().top;
+    const across = buttons.filter((button) => top(button) === top(buttons[0])).length;
+    const at = buttons.indexOf(event.target), column = at % across + dx;
+    if (column >= 0 && column < across) buttons[at + dx + dy * across]?.focus();
+    event.preventDefault();
+  });
+}
+
+panel.onkeydown = (event) => { if (event.key === "Escape") unchoose(); };
 
 // ---- Controls ----
 
@@ -671,7 +813,11 @@ function start() {
   };
   element("epoch").oninput = (event) => setEpoch(Number(event.target.value));
   element("clear").onclick = clearFilters;
-  element("fit").onclick = fit;
+  element("fit").onclick = () => { toggleMatrix(false); fit(); };
+  element("confusion").hidden = names.length > MOST_ROWS;
+  element("confusion").onclick = () => toggleMatrix(panel.hidden);
+  element("all").onclick = unchoose;
+  if (names.length <= MOST_ROWS) buildMatrix();
   const dark = matchMedia("(prefers-color-scheme: dark)"), broad = matchMedia("(min-width: 721px)");
   const follow = () => setTheme(dark.matches ? "dark" : "light");
   const unfold = () => { element("filters").open = broad.matches; };

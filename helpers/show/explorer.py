@@ -2,7 +2,8 @@
 
 `image_map` takes arrays and gives an `Explorer`. As the last expression of a cell it shows a
 static map first, which every viewer of notebooks can show, and then the map to explore in a frame.
-`explorer.js` beside this file draws it. A page holds all that it needs and fetches nothing.
+`explorer.js` beside this file draws it. A page holds all that it needs and fetches nothing. For up
+to 30 classes it has a confusion matrix too, whose cells open their images.
 """
 
 import json

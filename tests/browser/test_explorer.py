@@ -353,7 +353,9 @@ def test_every_control_can_be_reached_by_key_and_has_a_name(small):
         reached.add(small("document.activeElement.id"))
         small.press("Tab")
     wanted = {"colour", "search", "fit", "theme", "label", "predicted", "outcome", "low", "high"}
-    assert wanted | {"clear", "over", "epoch"} <= reached
+    assert wanted | {"confusion", "clear", "over", "epoch"} <= reached
+    small.page.click("#confusion")
+    small.page.locator("td button").first.click()
     unnamed = """[...document.querySelectorAll('select, input, button, [tabindex]')].filter((one) =>
         !(one.labels?.length || one.textContent.trim() || one.getAttribute('aria-label')))"""
     assert small(f"{unnamed}.map((one) => one.id)") == []
@@ -444,6 +446,225 @@ def test_the_slider_moves_images_to_where_they_were(small):
 def test_one_map_has_no_slider(show):
     view = show(image_map(**given(60)))
     assert not view.page.locator("#epoch").is_visible()
+
+
+# ---- The confusion matrix ----
+
+
+def confusion(labels, guesses, classes: int = 3) -> np.ndarray:
+    counts = np.zeros((classes, classes), int)
+    np.add.at(counts, (labels, guesses), 1)
+    return counts
+
+
+def counted(view: Opened) -> np.ndarray:
+    return np.array(view("cells.map((cell) => Number(cell.textContent.replace(',', '')))")).reshape(
+        3, 3
+    )
+
+
+def gallery(view: Opened) -> list[int]:
+    """Numbers of the images in the gallery, in its order."""
+    titles = view("[...element('shots').children].map((button) => button.title)")
+    return [int(title.split(",")[0].removeprefix("Image ")) for title in titles]
+
+
+@pytest.fixture
+def matrix(small):
+    small.page.click("#confusion")
+    return small
+
+
+def test_the_matrix_counts_what_is_shown_at_each_epoch(matrix):
+    data = given(60, stages=3)
+    labels = data["labels"]
+    assert (counted(matrix) == confusion(labels, data["predicted"][-1])).all()
+    matrix.page.focus("#epoch")
+    matrix.press("Home")
+    guesses, sure = data["predicted"][0], data["confidence"][0]
+    assert (counted(matrix) == confusion(labels, guesses)).all()
+    matrix.page.focus("#low")
+    matrix.press(*["ArrowRight"] * 40)
+    kept = sure >= 0.4
+    assert (counted(matrix) == confusion(labels[kept], guesses[kept])).all()
+    matrix.page.select_option("#label", "2")
+    assert (counted(matrix) == confusion(labels[kept], guesses[kept])).all()
+
+
+def test_large_counts_are_whole(show):
+    data = given(4000)
+    view = show(image_map(**data))
+    view.page.click("#confusion")
+    assert (counted(view) == confusion(data["labels"], data["predicted"][0])).all()
+
+
+def test_a_cell_opens_exactly_its_images_and_all_come_back(matrix):
+    data = given(60, stages=3)
+    labels, guesses = data["labels"], data["predicted"][-1]
+    before = counted(matrix)
+    for row in range(3):
+        for column in range(3):
+            matrix.page.locator("td button").nth(3 * row + column).click()
+            wanted = set(np.flatnonzero((labels == row) & (guesses == column)))
+            assert shown(matrix) == set(gallery(matrix)) == wanted
+            assert matrix("[element('label').value, element('predicted').value]") == [
+                str(row),
+                str(column),
+            ]
+            assert (counted(matrix) == before).all()
+    matrix.page.click("#all")
+    assert shown(matrix) == set(range(60))
+    assert not matrix.page.locator("#gallery").is_visible()
+
+
+def test_the_gallery_follows_the_slider(matrix):
+    data = given(60, stages=3)
+    matrix.page.locator("td button").nth(1).click()
+    matrix.page.focus("#epoch")
+    matrix.press("Home")
+    wanted = np.flatnonzero((data["labels"] == 0) & (data["predicted"][0] == 1))
+    assert sorted(gallery(matrix)) == wanted.tolist()
+    words = matrix.page.locator("#cell").inner_text()
+    assert words == f"{len(wanted)} images of airplane predicted as cat"
+
+
+def test_the_gallery_shows_the_images_themselves_and_their_cards(matrix):
+    data = given(60, stages=3)
+    matrix.page.locator("td button").nth(1).click()
+    matrix.settle()
+    numbers = gallery(matrix)
+    script = "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 40, 40).data]"
+    for place in (0, len(numbers) - 1):
+        button = matrix.page.locator("#shots button").nth(place)
+        seen = np.array(button.locator("canvas").evaluate(script)).reshape(40, 40, 4)[..., :3]
+        rows = np.floor((np.arange(40) + 0.5) * 0.8).astype(int)
+        source = data["images"][numbers[place]][rows][:, rows].astype(float)
+        assert np.abs(seen - source).mean() < 8
+        button.hover()
+        assert matrix.card()[0] == f"Image {numbers[place]}"
+    matrix.page.mouse.move(5, 5)
+    assert matrix("hovered") == -1
+    matrix.page.locator("#shots button").first.click()
+    matrix.page.mouse.move(5, 5)
+    assert matrix.card()[0] == f"Image {numbers[0]}"
+
+
+def test_a_large_cell_shows_its_first_images_and_says_so(show):
+    view = show(image_map(**given(1500)))
+    view.page.click("#confusion")
+    view.page.locator("td button").first.click()
+    view.settle()
+    assert gallery(view) == view("[...now('number')].filter((_, i) => kept[i]).slice(0, 60)")
+    count = counted(view)[0, 0]
+    words = f"{count} images of airplane predicted as airplane, the first 60"
+    assert view.page.locator("#cell").inner_text() == words
+
+
+def test_the_matrix_is_one_stop_for_keys_and_arrows_move_within(matrix):
+    place = "cells.indexOf(document.activeElement)"
+    matrix.page.focus("#clear")
+    matrix.press("Tab")
+    assert matrix(place) == 0
+    assert matrix("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    for key, wanted in [
+        ("ArrowLeft", 0),
+        ("ArrowRight", 1),
+        ("ArrowRight", 2),
+        ("ArrowRight", 2),
+        ("ArrowDown", 5),
+        ("ArrowLeft", 4),
+        ("ArrowUp", 1),
+        ("ArrowUp", 1),
+    ]:
+        matrix.press(key)
+        assert matrix(place) == wanted
+    matrix.press("Enter")
+    assert len(gallery(matrix)) == counted(matrix)[0, 1]
+    assert matrix(place) == 1
+    matrix.press("Tab", "Tab")
+    assert matrix("document.activeElement === element('shots').firstChild")
+    matrix.press("ArrowRight")
+    assert matrix("document.activeElement === element('shots').children[1]")
+    assert matrix.card()[0] == f"Image {gallery(matrix)[1]}"
+    matrix.press("Tab")
+    assert matrix("document.activeElement.parentNode.id") == "near"
+    matrix.press("Escape")
+    assert matrix("document.activeElement === element('shots').children[1]")
+    matrix.press("Escape")
+    assert matrix(place) == 1
+    assert shown(matrix) == set(range(60))
+    matrix.press("Shift+Tab")
+    assert matrix("document.activeElement.id") == "clear"
+
+
+def test_cells_say_what_they_hold(matrix):
+    first, one = counted(matrix)[0, 0], matrix.page.locator("td button").first
+    assert one.get_attribute("aria-label") == f"{first} images of airplane predicted as airplane"
+    assert one.get_attribute("aria-pressed") == "false"
+    one.click()
+    assert one.get_attribute("aria-pressed") == "true"
+    alone = matrix("now('number')[0]")
+    matrix.page.fill("#search", str(alone))
+    data = given(60, stages=3)
+    cell = 3 * data["labels"][alone] + data["predicted"][-1][alone]
+    label = matrix.page.locator("td button").nth(int(cell)).get_attribute("aria-label")
+    assert label.startswith("1 image of ")
+
+
+def test_the_map_comes_back_with_what_was_chosen(matrix):
+    assert not matrix.page.locator("#over").is_visible()
+    matrix.page.locator("td button").nth(1).click()
+    chosen = shown(matrix)
+    matrix.page.click("#confusion")
+    assert matrix.page.locator("#over").is_visible()
+    assert not matrix.page.locator("#matrix").is_visible()
+    assert matrix.page.locator("#confusion").get_attribute("aria-expanded") == "false"
+    assert shown(matrix) == chosen
+
+
+def test_names_in_the_matrix_show_as_text(show):
+    view = show(image_map(**given(60) | {"names": ["a", EVIL, "c"]}))
+    view.page.click("#confusion")
+    view.page.locator("td button").nth(4).click()
+    view.settle()
+    assert view("window.hacked") is None
+    assert view.page.locator("th[scope=row]").nth(1).inner_text() == EVIL
+    assert view.page.locator("#cell").inner_text().endswith(f"of {EVIL} predicted as {EVIL}")
+
+
+@pytest.mark.parametrize(("classes", "offered"), [(1, True), (30, True), (31, False)])
+def test_a_matrix_is_offered_for_up_to_thirty_classes(show, classes, offered):
+    names = [f"a rather long name of a whale {k}" for k in range(classes)]
+    data = given(60) | {"labels": np.arange(60) % classes, "names": names}
+    view = show(image_map(**data | {"predicted": data["labels"]}))
+    assert view.page.locator("#confusion").is_visible() == offered
+    assert view("cells.length") == (classes**2 if offered else 0)
+
+
+def test_on_a_phone_a_large_matrix_scrolls_in_its_own_box(show):
+    names = [f"a rather long name of a whale {k}" for k in range(30)]
+    labels = np.arange(300) % 30
+    data = given(300) | {"names": names, "labels": labels, "predicted": labels}
+    view = show(image_map(**data), viewport=PHONE, has_touch=True, is_mobile=True)
+    view.page.tap("#confusion")
+    view.page.tap("td button >> nth=0")
+    view.settle()
+    assert view("[document.documentElement.scrollWidth, panel.scrollWidth]") == [390, 390]
+    assert view("document.documentElement.scrollHeight") == 780
+    rows, cell = view.page.locator("#rows"), view.page.locator("td button").last
+    cell.focus()
+    box, inner = rows.bounding_box(), cell.bounding_box()
+    assert inner["x"] + inner["width"] <= box["x"] + box["width"] <= 390
+    assert inner["y"] + inner["height"] <= box["y"] + box["height"]
+    # Names stay beside the cells, and the gallery beneath.
+    head = view.page.locator("th[scope=row]").last.bounding_box()
+    assert head["x"] >= 0
+    assert head["x"] + head["width"] <= inner["x"]
+    shots = view.page.locator("#shots button")
+    assert shots.count() == 10
+    assert shots.first.bounding_box()["y"] >= box["y"] + box["height"]
+    shots.nth(2).tap()
+    assert view.card()[0] == f"Image {gallery(view)[2]}"
 
 
 # ---- Safe, and within other pages ----

@@ -7,7 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.datasets.dividing import divide
-from helpers.datasets.imageset import ImageSet, counts, digest, shrink, split
+from helpers.datasets.imageset import (
+    ImageSet,
+    Splits,
+    counts,
+    digest,
+    of_classes,
+    shrink,
+    split,
+    without_classes,
+)
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -83,6 +92,61 @@ def test_shrink_averages_areas():
     assert small.images[0, 1:].sum() == 0
     assert small.masks.tolist() == [[[True, False], [False, False]]]
     assert small.key != "k"
+
+
+@given(st.permutations(CLASSES), st.integers(1, 3), st.integers(0, 9))
+def test_a_choice_of_classes_keeps_images_in_order_and_labels_them_anew(names, number, count):
+    names, whole = names[:number], some(count)
+    part = of_classes(whole, names)
+    here = [CLASSES[row % 3] in names for row in range(count)]
+    assert part.classes == tuple(names)
+    assert part.table["row"].tolist() == [row for row in range(count) if here[row]]
+    assert part.images[:, 0, 0, 0].tolist() == part.table["row"].tolist()
+    named = [names[label] for label in part.labels]
+    assert named == [CLASSES[row % 3] for row in part.table["row"]]
+
+
+def test_a_choice_of_classes_keeps_masks_and_notes_and_says_what_it_is():
+    masks = torch.arange(6)[:, None, None].expand(6, 4, 4) > 3
+    pair = of_classes(some(masks=masks, notes=("a note",)), ("cat", "bee"))
+    assert pair.labels.tolist() == [1, 0, 1, 0]
+    assert pair.masks[:, 0, 0].tolist() == [False, False, True, True]
+    assert pair.notes == ("a note",)
+    assert pair.name == "some, cat and bee"
+    eight = of_classes(some(classes=tuple("abcdefghij")), "cdefghij")
+    assert eight.name == "some, 8 of 10 classes"
+
+
+def test_the_key_follows_the_classes_and_their_order():
+    chosen = [("cat", "bee"), ("bee", "cat"), ("cat",), ("cat", "ant"), CLASSES]
+    assert len({some().key, *(of_classes(some(), names).key for names in chosen)}) == 6
+    # Without an image the rows are the same, and still the labels mean something else.
+    empty = some(0)
+    assert of_classes(empty, ("cat",)).key != of_classes(empty, ("bee",)).key
+    assert of_classes(some(), ["cat"]).key == of_classes(some(), ("cat",)).key
+
+
+def test_all_four_parts_are_chosen_from_alike():
+    whole = Splits(some(6), some(3), some(4), some(5))
+    pair, rest = of_classes(whole, ("cat", "ant")), without_classes(whole, ("bee",))
+    assert [part.labels.tolist() for part in pair] == [[1, 0, 1, 0], [1, 0], [1, 0, 1], [1, 0, 1]]
+    assert isinstance(rest, Splits)
+    assert {part.classes for part in rest} == {("ant", "cat")}
+    assert [len(part) for part in rest] == [len(part) for part in pair]
+    assert without_classes(whole.test, ("ant", "cat")).table["row"].tolist() == [1, 4]
+
+
+@pytest.mark.parametrize("choose", [of_classes, without_classes])
+@pytest.mark.parametrize("names", [(), ("eel",), ("ant", "ant"), ("ant", "eel"), "ant"])
+def test_a_choice_that_there_is_not_names_the_classes(choose, names):
+    for images in (some(), Splits(some(), some(), some(), some())):
+        with pytest.raises(ValueError, match="give some of ant, bee, cat, each once"):
+            choose(images, names)
+
+
+def test_some_class_must_be_left():
+    with pytest.raises(ValueError, match="choice of classes as none"):
+        without_classes(some(), CLASSES)
 
 
 @pytest.mark.parametrize("side", [0, 5])
