@@ -71,6 +71,17 @@ def share_over_seeds(values: Tensor) -> Interval:
     return found._replace(low=low, high=high)
 
 
+def crossed(seeds: Interval, images: Interval) -> Interval:
+    """An interval over training seeds, widened by one over images: half-widths add as squares.
+
+    For nets that were asked about the same images, whose choice they share. Without bounds where
+    either has none.
+    """
+    below = math.hypot(seeds.value - seeds.low, images.value - images.low)
+    above = math.hypot(seeds.high - seeds.value, images.high - images.value)
+    return seeds._replace(low=seeds.value - below, high=seeds.value + above)
+
+
 def pairwise_interval(matrix: Tensor, level: float = 0.95) -> Interval:
     """Interval of the mean over all pairs of K units, such as how well training seeds agree.
 

@@ -170,7 +170,9 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
             keep="last",
             points=(0, 1 / 8, 1 / 2, 1, 2, 4, 8, 15, 22, 30),
         ),
-        "SmallCNN, two classes": replace(ours, epochs=30, batch=128, points=(1, 2, 5, 10, 30)),
+        "SmallCNN, two classes": replace(
+            ours, epochs=30, batch=128, augment=POST_B.augment, points=(1, 2, 5, 10, 30)
+        ),
         "photographs": PHOTOGRAPHS,
         "ResNet50, post B": POST_B,
     }
@@ -193,7 +195,11 @@ QUICK_EPOCHS = {
 
 def shorter(name: str, recipe: Recipe) -> Recipe:
     epochs = QUICK_EPOCHS[name]
-    points = every_epoch(epochs) if recipe.points else ()
+    points = ()
+    if recipe.points == every_epoch(recipe.epochs):
+        points = every_epoch(epochs)
+    elif recipe.points:
+        points = (*(point for point in recipe.points if point < epochs), epochs)
     return replace(recipe, epochs=epochs, points=points)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -12,28 +12,32 @@ from torch import Tensor
 from helpers.datasets.imageset import Splits
 from helpers.datasets.people import human_answers
 from helpers.methods.density import LogitDensity
-from helpers.methods.detection import auroc_interval, paired_auroc_interval
+from helpers.methods.detection import auroc
 from helpers.methods.guarantees import (
     benjamini_hochberg,
     class_thresholds,
     conformal_p,
     conformal_threshold,
+    rejected_band,
 )
 from helpers.methods.photometry import file_statistics
-from helpers.methods.rejection import mahalanobis, max_score
-from helpers.methods.statistics import Interval, wilson_interval
+from helpers.methods.rejection import mahalanobis
+from helpers.methods.statistics import Interval, crossed, interval_from_draws, over_seeds
 from helpers.network.signatures import logits_of
 from helpers.network.training import Trained
-from helpers.series.nets import quiet, signatures_at
+from helpers.series.nets import signatures_at
+from helpers.series.plan import POST_B
 from helpers.series.unknowns import (
+    MOST_FITTED,
+    POST,
     Heard,
     Known,
-    ask,
+    augmented_logits,
     hear,
     minus_log_density,
     rejection_scores,
     shifted,
-    strangers,
+    some_of,
 )
 from helpers.settings import Settings
 
@@ -41,12 +45,19 @@ from helpers.settings import Settings
 THRESHOLD = 0.04
 # The score by which the promises are shown, unless another is named.
 SCORE = "maximum softmax"
+# What knows nothing of the net.
+FILE = "colours and file"
+WRONG = "wrongly read"
+# People agree on the image, and with its label.
+OWN = "the net's own failing"
 SHARE = 0.05
-# People agree on an image where so many of their answers are the commonest.
+# People agree on an image where so many of their answers are its label.
 AGREED = 0.9
-# Predicted classes with fewer test images say little of the share rejected among them.
+# Predicted classes with fewer images say little of the share rejected among them.
 LEAST = 100
 PICTURES = 9
+# Resamples of images, where an interval over seeds is widened by one over images.
+DRAWS = 200
 
 
 class Judged(NamedTuple):
@@ -54,67 +65,146 @@ class Judged(NamedTuple):
 
     known, calibration  score → (N,), of test and calibration images of its classes
     unknown             kind → score → (M,)
-    shifted             `SCORE` of the test images at half their brightness, with noise
-    labels, predicted   of the test images (N,), and predicted for the calibration images
+    shifted             score → (N,), of the test images at half their brightness, with noise
+    labels, predicted   of the test images, (N,)
+    calibration_labels, calibration_predicted  of the calibration images
     images              the known test images, and the unknown ones of the first kind
     """
 
     known: dict[str, Tensor]
     calibration: dict[str, Tensor]
     unknown: dict[str, dict[str, Tensor]]
-    shifted: Tensor
+    shifted: dict[str, Tensor]
     labels: Tensor
     predicted: Tensor
+    calibration_labels: Tensor
     calibration_predicted: Tensor
     images: tuple[Tensor, Tensor]
 
     @property
     def wrong(self) -> Tensor:
+        """Which test images are wrongly read, bool (N,)."""
         return self.predicted != self.labels
 
 
-def judge(run: Trained, part: Splits, sets: Mapping[str, Tensor], seed: int) -> Judged:
-    """Ask a net that knows the classes of `part` about its images and sets of unknown ones."""
-    known = ask(run, part)
-    heard = [known.test, known.calibration, *(hear(run, images) for images in sets.values())]
-    together = Heard(*(torch.cat(each) for each in zip(*heard, strict=True)))
-    scores = rejection_scores(known, together)
-    sizes = [len(each.logits) for each in heard]
-    split = {name: each.split(sizes) for name, each in scores.items()}
-    test, calibration, *others = (
-        {name: x[k] for name, x in split.items()} for k in range(len(sizes))
-    )
+def judge(
+    known: Known, sets: Mapping[str, Tensor], colours: Mapping[str, Tensor], seed: int
+) -> Judged:
+    """Every rejection score of a net's own images and of sets of unknown ones.
+
+    colours: `colour_scores` of the same images, which no net changes.
+    """
+    net, data = known.run, known.data
+    asked = [shifted(data.test.images, seed), *sets.values()]
+    heard = [known.test, known.calibration, *(hear(net, images) for images in asked)]
+    test, calibration, moved, *others = _split(known, heard)
+    for way, of in (("test", test), ("calibration", calibration), *zip(sets, others, strict=True)):
+        of[FILE] = colours[way]
     return Judged(
         known=test,
         calibration=calibration,
         unknown=dict(zip(sets, others, strict=True)),
-        shifted=max_score(
-            logits_of(run.model, shifted(part.test.images, seed), say=quiet).double()
-        ),
-        labels=part.test.labels,
+        shifted=moved,
+        labels=data.test.labels,
         predicted=known.test.logits.argmax(1),
+        calibration_labels=data.calibration.labels,
         calibration_predicted=known.calibration.logits.argmax(1),
-        images=(part.test.images, next(iter(sets.values()))),
+        images=(data.test.images, next(iter(sets.values()))),
     )
 
 
-def rejected_at(known: Known, density: LogitDensity) -> tuple[float, float, float]:
-    """Shares of test images below the post's threshold: of those read wrongly, and rightly.
+def colour_scores(data: Splits, sets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Mahalanobis distance (N,) on what colours and file tell, of test, calibration and each set.
 
-    Third, the share of the wrongly read that the largest score rejects where it loses as many of
-    the rightly read. NaN where there are none.
+    The baseline that has seen no content; fitted on training images.
     """
-    below = density.density(known.test.logits).mean(1) < THRESHOLD
-    lost = _share(below[known.right])
-    score = max_score(known.test.logits)
-    limit = score[known.right].quantile(1 - lost) if known.right.any() else math.nan
-    return _share(below[~known.right]), lost, _share(score[~known.right] > limit)
+    train = some_of(data.train, MOST_FITTED)
+    fitted = file_statistics(train.images)
+    asked = {"test": data.test.images, "calibration": data.calibration.images, **sets}
+    return {
+        kind: mahalanobis(fitted, train.labels, file_statistics(images))
+        for kind, images in asked.items()
+    }
+
+
+def rated(one: Judged, way: str, kind: str, how: Callable[..., Tensor] = auroc) -> float:
+    """AUROC, or `how`, of a kind of unknown images, or of `WRONG` answers against right ones.
+
+    NaN where there are none, or where the score does not exist for them.
+    """
+    known, other = one.known[way], None
+    if kind == WRONG:
+        known, other = known[~one.wrong], known[one.wrong]
+    elif kind in one.unknown:
+        other = one.unknown[kind][way]
+    if other is None or not len(known) or not len(other):
+        return math.nan
+    return math.nan if known.isnan().any() or other.isnan().any() else float(how(known, other))
+
+
+def over_images(one: Judged, measure: Callable[[Judged], float], seed: int) -> Interval:
+    """Bootstrap interval of `measure(judged)` for one net, known and unknown images resampled."""
+    generator = torch.Generator().manual_seed(seed)
+    draws = torch.tensor([measure(_resampled(one, generator)) for _ in range(DRAWS)])
+    return interval_from_draws(measure(one), draws.double(), len(one.labels))
+
+
+def over_both(judged: Sequence[Judged], measure: Callable[[Judged], float], seed: int) -> Interval:
+    """Interval of the mean of `measure` over nets, for other seeds and other images together.
+
+    The nets are asked about the same images, so the t-interval over them is widened by the
+    bootstrap interval over images of the first.
+    """
+    seeds = over_seeds(torch.tensor([measure(one) for one in judged]).double())
+    return crossed(seeds, over_images(judged[0], measure, seed))
+
+
+def below_post(score: Tensor) -> Tensor:
+    """Which images have a mean density below 0.04, from minus its logarithm (`POST`): bool (N,)."""
+    return score > -math.log(THRESHOLD)
+
+
+def of_the_post(one: Judged, kind: str) -> dict[str, float]:
+    """What post B claims, as shares: of known test images and of a kind of unknown ones.
+
+    Where both are among the images, they weigh the same. NaN where there are no such images.
+    """
+    known, other = 1 - one.known[SCORE], 1 - one.unknown[kind][SCORE]
+    fine = ((known < 0.7) & ~one.wrong).double().mean()
+    low = (known < 0.7).double().mean() + (other < 0.7).double().mean()
+    high = (known > 0.9).double().mean() + (other > 0.9).double().mean()
+    below, strange = below_post(one.known[POST]), below_post(one.unknown[kind][POST])
+    return {
+        "known and rightly read, of those scored below 0.7": (fine / low).item(),
+        "known and rightly read, of all": _share(~one.wrong) / 2,
+        "unknown, of those scored above 0.9": ((other > 0.9).double().mean() / high).item(),
+        "density below 0.04, of wrong answers": _share(below[one.wrong]),
+        "density below 0.04, of right answers": _share(below[~one.wrong]),
+        "density below 0.04, of unknown": _share(strange),
+        "by score, of wrong answers": _as_dear(one, below),
+    }
+
+
+def mixed_up(density: LogitDensity, logits: Tensor) -> Tensor:
+    """Minus the log of the mean density, each logit looked up in the first class's curve: (N,).
+
+    As the post's code does for its second class.
+    """
+    first = [density.log_density(x[:, None].expand_as(logits))[:, 0] for x in logits.T]
+    return math.log(logits.shape[1]) - torch.stack(first, 1).logsumexp(1)
+
+
+def beyond_own(fitted: Tensor, asked: Tensor) -> float:
+    """Share of images with logits `asked` below the density that 5 % of `fitted` have, less 5 %."""
+    density = LogitDensity().fit(fitted)
+    limit = minus_log_density(density, fitted).quantile(1 - SHARE)
+    return _share(minus_log_density(density, asked) > limit) - SHARE
 
 
 def below_threshold(
     known: Known, bandwidth: str | float = "scott", temperature: float = 1.0
 ) -> float:
-    """Share of the rightly read test images below the post's threshold.
+    """Share of the rightly read test images with mean density below 0.04.
 
     With all logits divided by a temperature; NaN where the rule finds no bandwidth.
     """
@@ -122,19 +212,16 @@ def below_threshold(
     return _below(fitted, asked[known.right], bandwidth)
 
 
-def below_over_training(nets: list[Known], settings: Settings) -> dict[float, Tensor]:
-    """`below_threshold` (nets,) at each kept point of training."""
-    found = [_below_at_points(net, settings) for net in nets]
-    return {epoch: torch.tensor([of_net[epoch] for of_net in found]) for epoch in found[0]}
+def over_training(nets: Sequence[Known], settings: Settings) -> dict[float, tuple[Tensor, Tensor]]:
+    """By kept point of training, for each net: accuracy, and share of right answers below 0.04."""
+    found = [_at_points(net, settings) for net in nets]
+    return {epoch: tuple(torch.tensor([of_net[epoch] for of_net in found]).T) for epoch in found[0]}
 
 
-def conformal_share(known: Known) -> float:
-    """Share of the rightly read test images beyond the threshold that calibration gives for 5 %."""
-    density = LogitDensity().fit(known.validation.logits)
-    logits, labels = known.calibration.logits, known.data.calibration.labels
-    good = minus_log_density(density, logits[logits.argmax(1) == labels])
-    test = minus_log_density(density, known.test.logits[known.right])
-    return _share(test > conformal_threshold(good, SHARE))
+def conformal_share(one: Judged) -> float:
+    """Share of rightly read test images beyond the threshold that such calibration images give."""
+    good = one.calibration[POST][one.calibration_predicted == one.calibration_labels]
+    return _share(one.known[POST][~one.wrong] > conformal_threshold(good, SHARE))
 
 
 def optimism(score: Tensor, right: Tensor, seed: int, halvings: int = 20) -> float:
@@ -156,51 +243,75 @@ def optimism(score: Tensor, right: Tensor, seed: int, halvings: int = 20) -> flo
     return own - other
 
 
-def worst_class(one: Judged, own: bool) -> float:
-    """Largest share rejected among the known test images of a predicted class.
+def rejected(one: Judged, way: str, scores: Tensor) -> float:
+    """Share of images beyond the threshold at which 5 % of known images are to be lost."""
+    return _share(scores > conformal_threshold(one.calibration[way], SHARE))
 
-    With a threshold for each predicted class, or one for all; of classes with at least 100 test
-    images and 100 calibration images, NaN where there are none.
+
+def classes_above(one: Judged, own: bool) -> float:
+    """Share of the predicted classes of which more is rejected than chance allows with 5 %.
+
+    Chance: the upper end of the beta-binomial band, passed once in forty times. With a threshold
+    for each predicted class, or one for all; of classes with at least 100 calibration and as many
+    known test images, NaN where there are none.
     """
     classes = int(max(one.labels.max(), one.predicted.max())) + 1
-    calibration = one.calibration[SCORE], one.calibration_predicted
-    found = class_thresholds(*calibration, classes, SHARE, LEAST)
-    limits = (
-        found.thresholds if own else torch.full((classes,), conformal_threshold(calibration[0]))
-    )
-    rejected = one.known[SCORE] > limits[one.predicted]
-    of_class = [one.predicted == k for k in range(classes) if found.own[k]]
-    return max(
-        (_share(rejected[rows]) for rows in of_class if rows.sum() >= LEAST), default=math.nan
-    )
+    scores, predicted = one.calibration[SCORE], one.calibration_predicted
+    found = class_thresholds(scores, predicted, classes, SHARE, LEAST)
+    limits = found.thresholds if own else torch.full((classes,), conformal_threshold(scores, SHARE))
+    above = []
+    for k in found.own.nonzero().flatten().tolist():
+        rows = one.predicted == k
+        if rows.sum() >= LEAST:
+            band = rejected_band(int((predicted == k).sum()), int(rows.sum()), SHARE)
+            above.append(_share(one.known[SCORE][rows] > limits[k]) > band[1])
+    return sum(above) / len(above) if above else math.nan
 
 
-def called_unknown(one: Judged, way: str, rate: float) -> tuple[float, float, float, float]:
-    """What Benjamini-Hochberg calls unknown among test images and the first kind of unknown.
+class Called(NamedTuple):
+    """What Benjamini-Hochberg calls unknown, in batches: means over these.
 
-    The share of known ones among those called, the share of the unknown found, the share of known
-    ones among those beyond the 5 % threshold, and how many are called.
+    known_called  share of known ones among those called, 0 where none is called
+    found         share of the unknown that are called
+    calls         images called, in all
+    size          images in a batch
     """
-    unknown = next(iter(one.unknown.values()))[way]
-    both = torch.cat([one.known[way], unknown])
-    is_known = torch.arange(len(both)) < len(one.known[way])
-    called = benjamini_hochberg(conformal_p(one.calibration[way], both), rate)
-    beyond = both > conformal_threshold(one.calibration[way], SHARE)
-    false = _share(is_known[called]) if called.any() else 0.0
-    return false, _share(called[~is_known]), _share(is_known[beyond]), float(called.sum())
+
+    known_called: float
+    found: float
+    calls: float
+    size: int
+
+
+def called_unknown(one: Judged, rate: float, seed: int) -> Called:
+    """Benjamini-Hochberg at `rate` on known and unknown test images of the first kind, shuffled.
+
+    In batches of as many as the calibration images allow one call for.
+    """
+    unknown = next(iter(one.unknown.values()))[SCORE]
+    both = torch.cat([one.known[SCORE], unknown])
+    size = max(1, int(rate * (len(one.calibration[SCORE]) + 1)))
+    order = torch.randperm(len(both), generator=torch.Generator().manual_seed(seed))
+    is_known = order < len(one.known[SCORE])
+    p_values = conformal_p(one.calibration[SCORE], both)[order]
+    called = torch.cat([benjamini_hochberg(some, rate) for some in p_values.split(size)])
+    batches = zip(is_known.split(size), called.split(size), strict=True)
+    false = [_share(known[call]) if call.any() else 0.0 for known, call in batches]
+    found = _share(called[~is_known])
+    return Called(sum(false) / len(false), found, float(called.sum()), size)
 
 
 class Causes(NamedTuple):
     """Why images were rejected: shares by cause, some pictures of each, most suspicious first.
 
-    Of the known images, the shares on which people agree and are right: rejected ones, and all; NaN
-    without people's answers.
+    Of the known images, the shares that are hard for people too or of doubtful label: of those
+    rejected, and of all; NaN without people's answers.
     """
 
     shares: dict[str, float]
     pictures: dict[str, Tensor]
-    own_of_rejected: float
-    own_of_all: float
+    hard_of_rejected: float
+    hard_of_all: float
 
 
 def answers_to(part: Splits, data: Splits, settings: Settings) -> Tensor | None:
@@ -221,103 +332,94 @@ def answers_to(part: Splits, data: Splits, settings: Settings) -> Tensor | None:
 def causes_of(one: Judged, answers: Tensor | None) -> Causes:
     """Causes of rejection at the 5 % threshold, of test images and the first kind of unknown.
 
-    answers: how many people named each class, (N, C) for the known test images, counted with the
-    classes as the net has them first; None where nobody was asked.
+    answers: how many people named each class, (N, C) for the known test images, the net's classes
+    first and in its order; None where nobody was asked.
     """
-    unknown = next(iter(one.unknown.values()))[SCORE]
     limit = conformal_threshold(one.calibration[SCORE], SHARE)
     kinds = _kinds_of_known(one, answers)
-    scores = {"unknown": unknown} | {name: one.known[SCORE][rows] for name, rows in kinds.items()}
-    images = {"unknown": one.images[1]} | {
-        name: one.images[0][rows] for name, rows in kinds.items()
-    }
+    scores = {"unknown": next(iter(one.unknown.values()))[SCORE]}
+    scores |= {name: one.known[SCORE][rows] for name, rows in kinds.items()}
+    images = {"unknown": one.images[1]} | {name: one.images[0][x] for name, x in kinds.items()}
     beyond = {name: int((values > limit).sum()) for name, values in scores.items()}
-    total = max(1, sum(beyond.values()))
-    pictures = {
-        name: images[name][values.argsort(descending=True)[: min(PICTURES, beyond[name])]]
-        for name, values in scores.items()
-    }
-    own = math.nan
-    if answers is not None:
-        own = beyond["the net's own failing"] / max(1, total - beyond["unknown"])
-    shares = {name: count / total for name, count in beyond.items()}
-    usual = math.nan if answers is None else len(kinds["the net's own failing"]) / len(one.labels)
-    return Causes(shares, pictures, own, usual)
+    pictures = {name: _first(images[name], scores[name], beyond[name]) for name in scores}
+    shares = {name: count / max(1, sum(beyond.values())) for name, count in beyond.items()}
+    if answers is None:
+        return Causes(shares, pictures, math.nan, math.nan)
+    own = len(kinds[OWN]) / len(one.labels)
+    of_known = sum(beyond.values()) - beyond["unknown"]
+    return Causes(shares, pictures, 1 - beyond[OWN] / max(1, of_known), 1 - own)
 
 
-class Photographs(NamedTuple):
-    """What the net for cats and dogs makes of photographs: AUROC by score and kind, and so on.
+def rejected_by_post(run: Trained, data: Splits, seed: int) -> dict[str, Tensor]:
+    """Which test images the post's net would reject, bool (N,): as posted and repaired, and right.
 
-    beyond      AUROC of the largest score less that of colours and file, on the photographs
-    statistics  AUROC of colours and file there
-    right       share of test images read rightly
-    caught, lost  shares of its wrong and right answers below the post's threshold
+    As posted: the density of augmented training images, both logits in the first class's curve.
+    Repaired: of validation images, each logit in its own.
     """
-
-    table: dict[str, dict[str, Interval]]
-    beyond: Interval
-    statistics: Interval
-    right: Interval
-    caught: float
-    lost: float
-    n: str
-
-
-def judged_photographs(
-    settings: Settings, data: Splits, run: Trained, resamples: int
-) -> Photographs | None:
-    """Ask the net for cats and dogs about photographs of neither; None where there are none."""
-    known = ask(run, data)
-    sets = strangers(data, data.test.classes, settings)
-    if "photographs" not in sets:
-        return None
-    one = judge(run, data, sets, settings.seed)
-    by_file = _by_file(known, sets)
-    ways = {way: {kind: one.unknown[kind][way] for kind in sets} for way in one.known}
-    scores = {"colours and file": by_file[1]} | ways
-    of_known = {"colours and file": by_file[0]} | one.known
-    interval = lambda *pair: auroc_interval(*pair, resamples, settings.seed)  # noqa: E731
-    table = {
-        way: {kind: interval(of_known[way], values) for kind, values in kinds.items()}
-        | {"wrongly read": interval(of_known[way][~one.wrong], of_known[way][one.wrong])}
-        for way, kinds in scores.items()
+    test = logits_of(run.model, data.test.images).double()
+    learnt = augmented_logits(run, data.train.images, POST_B.augment, seed)
+    held = logits_of(run.model, data.validation.images).double()
+    return {
+        "as posted": below_post(mixed_up(LogitDensity().fit(learnt), test)),
+        "repaired": below_post(minus_log_density(LogitDensity().fit(held), test)),
+        "right": test.argmax(1) == data.test.labels,
     }
-    pairs = [(of_known[way], scores[way]["photographs"]) for way in (SCORE, "colours and file")]
-    caught, lost, _ = rejected_at(known, LogitDensity().fit(known.validation.logits))
-    right = wilson_interval(int(known.right.sum()), len(known.right))
-    n = f"{len(data.test):,} test images, {len(sets['photographs'])} unknown photographs"
-    beyond = paired_auroc_interval(*pairs, resamples, settings.seed)
-    return Photographs(
-        table, beyond, table["colours and file"]["photographs"], right, caught, lost, n
+
+
+def _split(known: Known, heard: Sequence[Heard]) -> list[dict[str, Tensor]]:
+    """Every rejection score of several sets, fitted once for all of them."""
+    together = Heard(*(torch.cat(each) for each in zip(*heard, strict=True)))
+    sizes = [len(each.logits) for each in heard]
+    split = {way: x.split(sizes) for way, x in rejection_scores(known, together).items()}
+    return [{way: x[k] for way, x in split.items()} for k in range(len(sizes))]
+
+
+def _resampled(one: Judged, generator: torch.Generator) -> Judged:
+    """The same net, and as many images of each set drawn with replacement."""
+
+    def drawn(scores):
+        count = len(next(iter(scores.values())))
+        rows = torch.randint(count, (count,), generator=generator)
+        return rows, {way: x[rows] for way, x in scores.items()}
+
+    rows, known = drawn(one.known)
+    old, calibration = drawn(one.calibration)
+    return one._replace(
+        known=known,
+        calibration=calibration,
+        unknown={kind: drawn(scores)[1] for kind, scores in one.unknown.items()},
+        labels=one.labels[rows],
+        predicted=one.predicted[rows],
+        calibration_labels=one.calibration_labels[old],
+        calibration_predicted=one.calibration_predicted[old],
     )
 
 
-def rejected_by_post(run: Trained, data: Splits) -> tuple[Interval, Interval]:
-    """Shares of test images below the post's threshold, of those its net reads wrongly and rightly.
-
-    As in the post, the density is that of the images that the net was trained on.
-    """
-    fitted, logits = (logits_of(run.model, part.images).double() for part in (data[0], data[3]))
-    below = LogitDensity().fit(fitted).density(logits).mean(1) < THRESHOLD
-    right = logits.argmax(1) == data.test.labels
-    return tuple(wilson_interval(int(below[x].sum()), int(x.sum())) for x in (~right, right))
+def _as_dear(one: Judged, below: Tensor) -> float:
+    """Share of wrong answers that the largest score rejects where it loses as many right ones."""
+    score, right = one.known[SCORE], ~one.wrong
+    if right.all() or not right.any():
+        return math.nan
+    limit = score[right].quantile(1 - _share(below[right]))
+    return _share(score[~right] > limit)
 
 
 def _below(fitted: Tensor, asked: Tensor, bandwidth: str | float) -> float:
     try:
-        density = LogitDensity(bandwidth).fit(fitted).density(asked)
+        density = LogitDensity(bandwidth).fit(fitted)
     except ValueError:
         return math.nan
-    return _share(density.mean(1) < THRESHOLD)
+    return _share(below_post(minus_log_density(density, asked))) if len(asked) else math.nan
 
 
-def _below_at_points(known: Known, settings: Settings) -> dict[float, float]:
+def _at_points(known: Known, settings: Settings) -> dict[float, tuple[float, float]]:
     parts = (known.data.validation, known.data.test)
     fitted, asked = (signatures_at(known.run, part, (), settings, None) for part in parts)
     found = {}
     for epoch, seen in asked.items():
         right = seen.logits.argmax(1) == known.data.test.labels
-        found[epoch] = _below(fitted[epoch].logits, seen.logits[right], "scott")
+        below = _below(fitted[epoch].logits, seen.logits[right], "scott")
+        found[epoch] = (_share(right), below)
     return found
 
 
@@ -338,17 +440,14 @@ def _kinds_of_known(one: Judged, answers: Tensor | None) -> dict[str, Tensor]:
         kinds = {
             "label doubtful": doubtful,
             "hard for people": ~doubtful & (own < AGREED),
-            "the net's own failing": ~doubtful & (own >= AGREED),
+            OWN: ~doubtful & (own >= AGREED),
         }
     return {name: rows.nonzero().flatten() for name, rows in kinds.items()}
 
 
-def _by_file(known: Known, sets: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mahalanobis distance on what colours and file tell, of test images and of each set."""
-    train = known.data.train
-    fitted = file_statistics(train.images)
-    far = lambda images: mahalanobis(fitted, train.labels, file_statistics(images))  # noqa: E731
-    return far(known.data.test.images), {kind: far(images) for kind, images in sets.items()}
+def _first(images: Tensor, scores: Tensor, count: int) -> Tensor:
+    """The most suspicious of `count` rejected images, at most `PICTURES`."""
+    return images[scores.argsort(descending=True)[: min(PICTURES, count)]]
 
 
 def _share(flags: Tensor) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from helpers.datasets.imageset import ImageSet, Splits, without_classes
 from helpers.datasets.load import load
 from helpers.datasets.outside import blank, noise, photographs
+from helpers.datasets.rendered import SIZES
 from helpers.datasets.scenes import FAMILIES, scenes
 from helpers.methods.density import LogitDensity, class_log_density, joint_log_density
 from helpers.methods.rejection import from_layers, from_logits
@@ -40,6 +41,10 @@ RIVALS = (
     "ViM",
 )
 POST, BY_CLASS, JOINT = "density, post", "density by class", "density, joint"
+LARGEST = "density of the largest logit"
+# Kinds of images of other classes, and of none.
+ALIKE, UNLIKE, OTHERS = "classes of the same kind", "classes of another kind", "other classes"
+HELD_OUT = "held-out classes"
 # Training images to which distances in a layer are taken: more would tell little and take long.
 MOST_FITTED = 10_000
 HELD_OUT_SHAPES = 600
@@ -109,7 +114,10 @@ def elsewhere(data: Splits, settings: Settings) -> dict[str, Tensor]:
     side, few = data.test.images.shape[1], max(20, len(data.test) // 10)
     found = {}
     if settings.dataset == "scenes":
-        found["held-out shapes"] = scenes(HELD_OUT_SHAPES, size=side, held_out=True).images
+        # Beyond those of the dataset: the same number would give the same scene.
+        first = sum(SIZES.values())
+        more = scenes(HELD_OUT_SHAPES, size=side, first=first, held_out=True)
+        found["held-out shapes"] = more.images
     taken = photographs(data.test, settings, say=quiet)
     if taken is not None:
         found["photographs"] = taken.images
@@ -121,7 +129,7 @@ def unknown_to(part: Splits, data: Splits, settings: Settings) -> dict[str, Tens
     """Images of no class of `part`, which lacks some classes of `data`: those first, by kind."""
     missing = [name not in part.test.classes for name in data.test.classes]
     held = data.test.images[torch.tensor(missing)[data.test.labels]]
-    return ({"held-out classes": held} if len(held) else {}) | elsewhere(data, settings)
+    return ({HELD_OUT: held} if len(held) else {}) | elsewhere(data, settings)
 
 
 def fold_nets(
@@ -146,10 +154,16 @@ def hear(run: Trained, images: Tensor) -> Heard:
 
 def ask(run: Trained, data: Splits) -> Known:
     """What a net says of all four parts of its images."""
-    fitted = data.train.subset(torch.arange(len(data.train))[:MOST_FITTED], "first")
+    fitted = some_of(data.train, MOST_FITTED)
     parts = (hear(run, part.images) for part in (fitted, *data[1:]))
     heard = dict(zip(("train", "validation", "calibration", "test"), parts, strict=True))
     return Known(run, data, train_labels=fitted.labels, **heard)
+
+
+def some_of(imageset: ImageSet, count: int) -> ImageSet:
+    """At most `count` of the images, drawn at random, always the same."""
+    order = torch.randperm(len(imageset), generator=torch.Generator().manual_seed(0))
+    return imageset.subset(order[:count], "some")
 
 
 def rejection_scores(known: Known, heard: Heard) -> dict[str, Tensor]:
@@ -168,37 +182,26 @@ def rejection_scores(known: Known, heard: Heard) -> dict[str, Tensor]:
 
 
 def density_scores(known: Known, logits: Tensor) -> dict[str, Tensor]:
-    """The three densities of logits (N, C), as rejection scores: minus their logarithm, (N,).
+    """Four densities of logits (N, C), as rejection scores: minus their logarithm, (N,).
 
     The post's, the mean of an image's densities over the classes, without training images and
     without augmentation; by class, the sum over the classes of prior times density of the logits
-    given the class, each logit by itself; joint, one density of all logits together.
+    given the class, each logit by itself; joint, one density of all logits together; that of the
+    largest logit alone. NaN for a density that too few validation images do not give.
     """
-    fitted, labels = known.validation.logits, known.data.validation.labels
-    by_class = class_log_density(fitted, labels, logits)
-    prior = labels.bincount(minlength=by_class.shape[1]).double() / len(labels)
+    fitted = known.validation.logits
+    largest = LogitDensity().fit(fitted.amax(1, keepdim=True))
     return {
         POST: minus_log_density(LogitDensity().fit(fitted), logits),
-        BY_CLASS: -(by_class + prior.log()).logsumexp(1),
-        JOINT: -joint_log_density(fitted, logits),
+        BY_CLASS: -_class_evidence(fitted, known.data.validation.labels, logits),
+        JOINT: -_joint(fitted, logits),
+        LARGEST: -largest.log_density(logits.amax(1, keepdim=True))[:, 0],
     }
 
 
 def minus_log_density(density: LogitDensity, logits: Tensor) -> Tensor:
     """Minus the logarithm of the post's score, the mean density over the classes, (N,)."""
     return math.log(logits.shape[1]) - density.log_density(logits).logsumexp(1)
-
-
-def outer_peaks(fitted: Tensor) -> tuple[Tensor, Tensor]:
-    """Lowest and highest peak of the density of each class's logit, (C,) each.
-
-    Bumps lower than a tenth of the tallest are left out: they are single images.
-    """
-    grid = torch.lerp(fitted.amin(0), fitted.amax(0), torch.linspace(0, 1, 1000)[:, None].double())
-    heights = LogitDensity().fit(fitted).density(grid)
-    padded = torch.nn.functional.pad(heights.T, (1, 1)).T
-    peak = (heights >= padded[:-2]) & (heights >= padded[2:]) & (heights > heights.amax(0) / 10)
-    return grid.where(peak, torch.inf).amin(0), grid.where(peak, -torch.inf).amax(0)
 
 
 def augmented_logits(run: Trained, images: Tensor, spec: Sequence[str], seed: int) -> Tensor:
@@ -230,18 +233,17 @@ def drifted(run: Trained, imageset: ImageSet, spec: Sequence[str], seed: int) ->
     model = copy.deepcopy(run.model).train()
     generator = torch.Generator().manual_seed(seed)
     device = next(model.parameters()).device
+    order = torch.randperm(len(imageset), generator=generator)
     with torch.no_grad():
-        for images in imageset.images.split(128):
-            model(augment(to_input(images, device), spec, generator))
+        for rows in order.split(128):
+            model(augment(to_input(imageset.images[rows], device), spec, generator))
     return model.eval()
 
 
-def cats_and_dogs(settings: Settings, plan: Plan, say: Callable = print):
-    """The photographs of cats and dogs, the nets for them, and the settings that name them; None
-    in the quick profile and where they are not at hand.
+def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tensor]] | None:
+    """Our net for photographs of cats and dogs (it ships), and photographs of neither, by kind.
 
-    One net of ours, trained from nothing (it ships), and the post's where ImageNet's weights lie in
-    torch's cache.
+    None in the quick profile and where the photographs of either are not at hand.
     """
     asked = replace(settings, dataset="catdog")
     try:
@@ -250,11 +252,13 @@ def cats_and_dogs(settings: Settings, plan: Plan, say: Callable = print):
         data = None
     if data is None:
         return None
-    return asked, data, train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0]
+    sets = elsewhere(data, asked)
+    run = train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0]
+    return (ask(run, data), sets) if "photographs" in sets else None
 
 
 def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
-    """The post's ResNet50 and its images, 224 px; None where its claims cannot be judged."""
+    """The post's ResNet50 and its images, 224 px; None where its claim cannot be judged."""
     there = settings.dataset == "catdog" and imagenet_file("ResNet50").exists()
     if not (there and settings.full):
         return None
@@ -263,6 +267,26 @@ def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
     recipe = plan.recipes["ResNet50, post B"]
     run = load_or_train("ResNet50", *data[:2], recipe, settings, seed=settings.seed, **options)
     return run, data
+
+
+def _class_evidence(fitted: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
+    """Log of the sum over classes of prior times density; classes of one image are left out."""
+    counts = labels.bincount()
+    there = (counts >= 2).nonzero().flatten()
+    rows = torch.isin(labels, there)
+    compact = torch.searchsorted(there, labels[rows])
+    try:
+        by_class = class_log_density(fitted[rows], compact, logits)
+    except ValueError:
+        return logits.new_full((len(logits),), torch.nan)
+    return (by_class + (counts[there] / counts[there].sum()).log()).logsumexp(1)
+
+
+def _joint(fitted: Tensor, logits: Tensor) -> Tensor:
+    try:
+        return joint_log_density(fitted, logits)
+    except ValueError:
+        return logits.new_full((len(logits),), torch.nan)
 
 
 def _other_classes(
@@ -274,8 +298,8 @@ def _other_classes(
     other = torch.tensor([name not in known for name in test.classes])
     same = test.images[(alike & other)[test.labels]]
     if not kinds:
-        return {"other classes": same}
-    return {"of the same kind": same, "of another kind": test.images[(~alike & other)[test.labels]]}
+        return {OTHERS: same}
+    return {ALIKE: same, UNLIKE: test.images[(~alike & other)[test.labels]]}
 
 
 def _kinds(classes: Sequence[str], settings: Settings) -> dict[str, str]:
