@@ -492,7 +492,6 @@ CLAIMS: dict[str, Claim] = {
         control="AUROC by these statistics",
         unit="",
         full=True,
-        file="catdog.zip and unknown.zip",
     ),
     "density-beside-rivals": Claim(
         notebook="04",
@@ -560,17 +559,20 @@ class Outcome(NamedTuple):
     reason: str
 
 
-def note(outcomes: list, id: str, interval, *, n: str, control: str, settings) -> None:
+def note(
+    outcomes: list, id: str, interval, *, n: str, control: str, settings, lacks: str = ""
+) -> None:
     """Measure claim `id`: judge `interval` (value, low, high) and add the outcome to `outcomes`.
 
-    Raises KeyError for a claim that was never written down, and ValueError for one noted twice.
+    `lacks` says what the images turned out to lack, where they do: then it is not judged. Raises
+    KeyError for a claim that was never written down, and ValueError for one noted twice.
     """
     if id not in CLAIMS:
         raise KeyError(f"no claim called {id!r}; there are: {', '.join(CLAIMS)}")
     if any(outcome.id == id for outcome in outcomes):
         raise ValueError(f"claim {id!r} is noted already; run the notebook from its first cell")
     value, low, high = float(interval.value), float(interval.low), float(interval.high)
-    reason = missing(CLAIMS[id], settings)
+    reason = missing(CLAIMS[id], settings) or (lacks and f"needs {lacks}")
     verdict = NOT_RE_RUN if reason else CLAIMS[id].rule.verdict(low, high)
     outcomes.append(Outcome(id, value, low, high, n, control, verdict, reason))
 
@@ -584,8 +586,8 @@ def missing(claim: Claim, settings) -> str:
         lacks.append("the full profile")
     if claim.yardstick and settings.dataset not in KNOWN:
         lacks.append("classes of which something is known")
-    files = claim.file.split(" and ") if claim.file else []
-    lacks += [f"the file {name}" for name in files if not (settings.data_dir / name).exists()]
+    if claim.file and not (settings.data_dir / claim.file).exists():
+        lacks.append(f"the file {claim.file}")
     if claim.weights and not imagenet_file(claim.weights).exists():
         lacks.append(f"the ImageNet weights of {claim.weights}")
     return "needs " + " and ".join(lacks) if lacks else ""

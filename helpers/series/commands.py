@@ -25,7 +25,7 @@ from helpers.settings import ROOT, Settings, read_settings
 Command = Callable[[Path, list[str]], int]
 
 NOT_FOR_TESTS = ("SECOND_LOOK_DATASET", "SECOND_LOOK_PROFILE", "SECOND_LOOK_SEED")
-CELL_SECONDS = 600
+CELL_SECONDS = 1800
 
 say = functools.partial(print, flush=True)
 

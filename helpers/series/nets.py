@@ -42,7 +42,7 @@ def train(
     parts = (data.train, data.validation, plan.recipes[recipe], settings)
     return [
         load_or_train(net, *parts, seed=seed, mean=mean, std=std, **options)
-        for seed in seeds or plan.five_seeds
+        for seed in (plan.five_seeds if seeds is None else seeds)
     ]
 
 

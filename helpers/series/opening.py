@@ -96,12 +96,12 @@ def explorations(plan: Plan, images: str) -> str:
 
 def rejections(plan: Plan, images: str) -> str:
     """What notebook 04 does with the plan."""
-    names = ("SmallCNN, two classes", "LeNet5, one minute", "LeNet5, ours", "ResNet20")
-    two, fold, ours, deep = (plan.recipes[name].epochs for name in names)
+    names = ("SmallCNN, two classes", "LeNet5, one minute", "LeNet5, ours")
+    two, fold, ours = (plan.recipes[name].epochs for name in names)
     return (
         f"seeds {numbers(plan.five_seeds)}; {images}; two classes for {two} epochs; LeNet5 for "
-        f"{ours} epochs, and for {fold} without some classes, {plan.folds} times; ResNet20 for "
-        f"{deep}; {plan.resamples:,} resamples"
+        f"{ours} epochs, and for {fold} without some classes, {plan.folds} times; "
+        f"{plan.resamples:,} resamples"
     )
 
 

@@ -110,19 +110,21 @@ def augmentation(dataset: str) -> tuple[str, ...]:
     return ("shift2",) if dataset == "digits" else ("flip", "shift2")
 
 
-# Of cats and dogs, whatever the run's own images are.
-PHOTOGRAPHS = Recipe(
-    epochs=75,
-    batch=64,
+RESIDUAL = Recipe(
+    epochs=100,
+    batch=128,
     optimiser="SGD",
-    rate=0.1,
+    rate=0.15,
     options=(("momentum", 0.9), ("nesterov", True), ("weight_decay", 5e-4)),
     schedule="one-cycle",
-    augment=("flip", "crop40"),
     precision="bfloat16",
     channels_last=True,
     keep="last",
 )
+RESIDUAL_POINTS = (0, 1 / 8, 1 / 2, 1, 2, 5, 10, 25, 50, 100)
+
+# Of cats and dogs, whatever the run's own images are.
+PHOTOGRAPHS = replace(RESIDUAL, epochs=75, batch=64, rate=0.1, augment=("flip", "crop40"))
 
 # 20 epochs were planned and the weights of the sixth were used.
 POST_B = Recipe(
@@ -136,6 +138,7 @@ POST_B = Recipe(
 
 
 def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
+    wider = tuple("shift4" if name == "shift2" else name for name in augment)
     ours = Recipe(
         epochs=40,
         batch=256,
@@ -157,19 +160,10 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
         "SmallCNN, ours": replace(ours, epochs=20),
         "LeNet5, scenes": replace(ours, epochs=8, batch=128, augment=("flip", "shift2")),
         "linear": replace(ours, epochs=10, precision="float32", channels_last=False),
-        "ResNet20": Recipe(
-            epochs=30,
-            batch=128,
-            optimiser="SGD",
-            rate=0.15,
-            options=(("momentum", 0.9), ("nesterov", True), ("weight_decay", 5e-4)),
-            schedule="one-cycle",
-            augment=tuple("shift4" if name == "shift2" else name for name in augment),
-            precision="bfloat16",
-            channels_last=True,
-            keep="last",
-            points=(0, 1 / 8, 1 / 2, 1, 2, 4, 8, 15, 22, 30),
+        "ResNet20": replace(
+            RESIDUAL, epochs=100, augment=(*wider, "cutout8"), points=RESIDUAL_POINTS
         ),
+        "ResNet20, two classes": replace(RESIDUAL, epochs=10, augment=wider),
         "SmallCNN, two classes": replace(
             ours, epochs=30, batch=128, augment=POST_B.augment, points=(1, 2, 5, 10, 30)
         ),
@@ -187,6 +181,7 @@ QUICK_EPOCHS = {
     "LeNet5, scenes": 6,
     "linear": 4,
     "ResNet20": 3,
+    "ResNet20, two classes": 3,
     "SmallCNN, two classes": 8,
     "photographs": 2,
     "ResNet50, post B": 1,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -22,7 +23,14 @@ from helpers.methods.guarantees import (
 )
 from helpers.methods.photometry import file_statistics
 from helpers.methods.rejection import mahalanobis
-from helpers.methods.statistics import Interval, crossed, interval_from_draws, over_seeds
+from helpers.methods.statistics import (
+    Interval,
+    crossed,
+    deviation_interval,
+    interval_from_draws,
+    over_seeds,
+    wilson_interval,
+)
 from helpers.network.signatures import logits_of
 from helpers.network.training import Trained
 from helpers.series.nets import signatures_at
@@ -159,6 +167,40 @@ def over_both(judged: Sequence[Judged], measure: Callable[[Judged], float], seed
     return crossed(seeds, over_images(judged[0], measure, seed))
 
 
+def in_words(
+    titles: Sequence[str], logits: Tensor, densities: Tensor, names: Sequence[str]
+) -> list[dict[str, str]]:
+    """What a net says of images, (N, C) logits and (N,) mean densities, in words for each."""
+    sure, read = logits.softmax(1).max(1)
+    rows = zip(
+        titles, logits.tolist(), read.tolist(), sure.tolist(), densities.tolist(), strict=True
+    )
+    return [
+        {
+            "image": title,
+            "logits": ", ".join(f"{x:.1f}".replace("-", "\N{MINUS SIGN}") for x in of_image),
+            "read as": f"{names[k]}, {100 * score:.0f} %",
+            "density": f"{density:.3f}",
+        }
+        for title, of_image, k, score, density in rows
+    ]
+
+
+def errors_by_band(known: Known) -> pd.DataFrame:
+    """How many test images of each class are misread, by score, in the bands of the post."""
+    sure, predicted = known.test.logits.softmax(1).max(1)
+    labels, names = known.data.test.labels, known.data.test.classes
+    bands = {"above 0.7": (0.7, 2.0), "0.6 to 0.7": (0.6, 0.7), "below 0.6": (0.0, 0.6)}
+    rows = {
+        f"{name}, misread": {
+            band: int(((labels == k) & (predicted != k) & (sure > low) & (sure <= high)).sum())
+            for band, (low, high) in bands.items()
+        }
+        for k, name in enumerate(names)
+    }
+    return pd.DataFrame(rows).T
+
+
 def below_post(score: Tensor) -> Tensor:
     """Which images have a mean density below 0.04, from minus its logarithm (`POST`): bool (N,)."""
     return score > -math.log(THRESHOLD)
@@ -167,7 +209,9 @@ def below_post(score: Tensor) -> Tensor:
 def of_the_post(one: Judged, kind: str) -> dict[str, float]:
     """What post B claims, as shares: of known test images and of a kind of unknown ones.
 
-    Where both are among the images, they weigh the same. NaN where there are no such images.
+    Among those that score below 0.7 or above 0.9, known and unknown images weigh the same; below
+    0.04 is the mean density; by score, with a threshold that loses as many right answers. NaN
+    where there are no such images.
     """
     known, other = 1 - one.known[SCORE], 1 - one.unknown[kind][SCORE]
     fine = ((known < 0.7) & ~one.wrong).double().mean()
@@ -175,13 +219,13 @@ def of_the_post(one: Judged, kind: str) -> dict[str, float]:
     high = (known > 0.9).double().mean() + (other > 0.9).double().mean()
     below, strange = below_post(one.known[POST]), below_post(one.unknown[kind][POST])
     return {
-        "known and rightly read, of those scored below 0.7": (fine / low).item(),
-        "known and rightly read, of all": _share(~one.wrong) / 2,
-        "unknown, of those scored above 0.9": ((other > 0.9).double().mean() / high).item(),
-        "density below 0.04, of wrong answers": _share(below[one.wrong]),
-        "density below 0.04, of right answers": _share(below[~one.wrong]),
-        "density below 0.04, of unknown": _share(strange),
-        "by score, of wrong answers": _as_dear(one, below),
+        "rightly read, of all below 0.7": (fine / low).item(),
+        "rightly read, of all": _share(~one.wrong) / 2,
+        "unknown, of all above 0.9": ((other > 0.9).double().mean() / high).item(),
+        "below 0.04: wrong answers": _share(below[one.wrong]),
+        "below 0.04: right answers": _share(below[~one.wrong]),
+        "below 0.04: unknown": _share(strange),
+        "by score: wrong answers": _as_dear(one, below),
     }
 
 
@@ -194,11 +238,40 @@ def mixed_up(density: LogitDensity, logits: Tensor) -> Tensor:
     return math.log(logits.shape[1]) - torch.stack(first, 1).logsumexp(1)
 
 
+def told_apart(
+    way: Callable[[LogitDensity, Tensor], Tensor],
+    densities: Sequence[LogitDensity],
+    nets: Sequence[Known],
+    others: Sequence[Tensor],
+) -> Tensor:
+    """AUROC of a way to score logits by a density, by net, of other logits against test images."""
+    asked = zip(densities, nets, others, strict=True)
+    found = [auroc(way(d, net.test.logits), way(d, other)) for d, net, other in asked]
+    return torch.stack(found)
+
+
 def beyond_own(fitted: Tensor, asked: Tensor) -> float:
     """Share of images with logits `asked` below the density that 5 % of `fitted` have, less 5 %."""
     density = LogitDensity().fit(fitted)
     limit = minus_log_density(density, fitted).quantile(1 - SHARE)
     return _share(minus_log_density(density, asked) > limit) - SHARE
+
+
+def chance_of_share(fitted: int, asked: int) -> Interval:
+    """What the choice of images alone does to `beyond_own`: two standard errors about 0."""
+    error = math.sqrt(SHARE * (1 - SHARE) * (1 / fitted + 1 / asked))
+    return Interval(0.0, -1.96 * error, 1.96 * error, asked)
+
+
+def spread_of(shares: Sequence[float]) -> Interval:
+    """1.96 standard deviations of one share per training seed; NaN where they are below 1 %."""
+    values = torch.tensor(shares).double()
+    if not values.mean() >= 0.01:
+        return over_seeds(torch.tensor([math.nan]))
+    found = deviation_interval(values[None])
+    return found._replace(
+        **{name: 1.96 * getattr(found, name) for name in ("value", "low", "high")}
+    )
 
 
 def below_threshold(
@@ -244,7 +317,12 @@ def optimism(score: Tensor, right: Tensor, seed: int, halvings: int = 20) -> flo
 
 
 def rejected(one: Judged, way: str, scores: Tensor) -> float:
-    """Share of images beyond the threshold at which 5 % of known images are to be lost."""
+    """Share of images beyond the threshold at which 5 % of known images are to be lost.
+
+    NaN for a score that does not exist.
+    """
+    if one.calibration[way].isnan().any():
+        return math.nan
     return _share(scores > conformal_threshold(one.calibration[way], SHARE))
 
 
@@ -255,17 +333,32 @@ def classes_above(one: Judged, own: bool) -> float:
     for each predicted class, or one for all; of classes with at least 100 calibration and as many
     known test images, NaN where there are none.
     """
-    classes = int(max(one.labels.max(), one.predicted.max())) + 1
     scores, predicted = one.calibration[SCORE], one.calibration_predicted
-    found = class_thresholds(scores, predicted, classes, SHARE, LEAST)
-    limits = found.thresholds if own else torch.full((classes,), conformal_threshold(scores, SHARE))
+    answers = torch.cat([one.labels, one.predicted, one.calibration_labels, predicted])
+    found = class_thresholds(scores, predicted, int(answers.max()) + 1, SHARE, LEAST)
+    common = conformal_threshold(scores, SHARE)
     above = []
     for k in found.own.nonzero().flatten().tolist():
         rows = one.predicted == k
         if rows.sum() >= LEAST:
-            band = rejected_band(int((predicted == k).sum()), int(rows.sum()), SHARE)
-            above.append(_share(one.known[SCORE][rows] > limits[k]) > band[1])
+            count = int((predicted == k).sum()) if own else len(scores)
+            limit = found.thresholds[k].item() if own else common
+            band = rejected_band(count, int(rows.sum()), SHARE)
+            above.append(_share(one.known[SCORE][rows] > limit) > band[1])
     return sum(above) / len(above) if above else math.nan
+
+
+def higher_than_known(one: Judged, way: str) -> float:
+    """Share of the first kind of unknown that a score trusts more than the median known image."""
+    return _share(next(iter(one.unknown.values()))[way] < one.known[way].median())
+
+
+def known_beyond(one: Judged) -> float:
+    """Share of known images among those beyond the 5 % threshold, known and unknown as they are."""
+    limit = conformal_threshold(one.calibration[SCORE], SHARE)
+    known = (one.known[SCORE] > limit).sum().item()
+    unknown = (next(iter(one.unknown.values()))[SCORE] > limit).sum().item()
+    return known / (known + unknown) if known + unknown else math.nan
 
 
 class Called(NamedTuple):
@@ -347,23 +440,25 @@ def causes_of(one: Judged, answers: Tensor | None) -> Causes:
         return Causes(shares, pictures, math.nan, math.nan)
     own = len(kinds[OWN]) / len(one.labels)
     of_known = sum(beyond.values()) - beyond["unknown"]
-    return Causes(shares, pictures, 1 - beyond[OWN] / max(1, of_known), 1 - own)
+    hard = 1 - beyond[OWN] / of_known if of_known else math.nan
+    return Causes(shares, pictures, hard, 1 - own)
 
 
-def rejected_by_post(run: Trained, data: Splits, seed: int) -> dict[str, Tensor]:
-    """Which test images the post's net would reject, bool (N,): as posted and repaired, and right.
+def rejected_by_post(run: Trained, data: Splits, seed: int) -> list[Interval]:
+    """Shares of test images that the post's net has below 0.04, with Wilson's intervals.
 
-    As posted: the density of augmented training images, both logits in the first class's curve.
-    Repaired: of validation images, each logit in its own.
+    Of the wrongly read, and of the rightly read, as posted: the density of augmented training
+    images, both logits in the first class's curve. Of the wrongly read, repaired: the density of
+    validation images, each logit in its own.
     """
     test = logits_of(run.model, data.test.images).double()
+    right = test.argmax(1) == data.test.labels
     learnt = augmented_logits(run, data.train.images, POST_B.augment, seed)
     held = logits_of(run.model, data.validation.images).double()
-    return {
-        "as posted": below_post(mixed_up(LogitDensity().fit(learnt), test)),
-        "repaired": below_post(minus_log_density(LogitDensity().fit(held), test)),
-        "right": test.argmax(1) == data.test.labels,
-    }
+    posted = below_post(mixed_up(LogitDensity().fit(learnt), test))
+    repaired = below_post(minus_log_density(LogitDensity().fit(held), test))
+    flags = (posted[~right], posted[right], repaired[~right])
+    return [wilson_interval(int(x.sum()), len(x)) for x in flags]
 
 
 def _split(known: Known, heard: Sequence[Heard]) -> list[dict[str, Tensor]]:
@@ -375,7 +470,7 @@ def _split(known: Known, heard: Sequence[Heard]) -> list[dict[str, Tensor]]:
 
 
 def _resampled(one: Judged, generator: torch.Generator) -> Judged:
-    """The same net, and as many images of each set drawn with replacement."""
+    """The same net, and as many images of each set drawn with replacement; `shifted` stays."""
 
     def drawn(scores):
         count = len(next(iter(scores.values())))
@@ -435,8 +530,8 @@ def _kinds_of_known(one: Judged, answers: Tensor | None) -> dict[str, Tensor]:
         kinds = {"known, read wrongly": one.wrong, "known, read rightly": ~one.wrong}
     else:
         counts = answers.double()
-        own = counts.gather(1, one.labels[:, None])[:, 0] / counts.sum(1)
-        doubtful = counts.argmax(1) != one.labels
+        named = counts.gather(1, one.labels[:, None])[:, 0]
+        own, doubtful = named / counts.sum(1), counts.amax(1) > named
         kinds = {
             "label doubtful": doubtful,
             "hard for people": ~doubtful & (own < AGREED),

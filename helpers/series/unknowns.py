@@ -125,11 +125,11 @@ def elsewhere(data: Splits, settings: Settings) -> dict[str, Tensor]:
     return found | {"noise": noise(few, side, seed), "blank": blank(few, side, seed)}
 
 
-def unknown_to(part: Splits, data: Splits, settings: Settings) -> dict[str, Tensor]:
-    """Images of no class of `part`, which lacks some classes of `data`: those first, by kind."""
+def unknown_to(part: Splits, data: Splits) -> dict[str, Tensor]:
+    """Test images of the classes of `data` that `part` lacks, by kind; none where it lacks none."""
     missing = [name not in part.test.classes for name in data.test.classes]
     held = data.test.images[torch.tensor(missing)[data.test.labels]]
-    return ({HELD_OUT: held} if len(held) else {}) | elsewhere(data, settings)
+    return {HELD_OUT: held} if len(held) else {}
 
 
 def fold_nets(
@@ -253,8 +253,10 @@ def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tens
     if data is None:
         return None
     sets = elsewhere(data, asked)
+    if "photographs" not in sets:
+        return None
     run = train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0]
-    return (ask(run, data), sets) if "photographs" in sets else None
+    return ask(run, data), sets
 
 
 def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:

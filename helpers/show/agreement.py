@@ -18,6 +18,8 @@ from .style import (
     class_colour,
     mix,
     panels,
+    percent_axis,
+    percent_range,
     shorten,
     spread,
     text_width,
@@ -41,12 +43,14 @@ def dots(
     xlabel: str,
     marks: Mapping[str, float] | None = None,
     limits: tuple[float, float] | None = None,
+    shares: bool = False,
 ) -> NotebookFigure:
     """A row for each entry: its value as a dot, its interval as a bar, both as numbers.
 
     groups: name to interval (`value`, `low`, `high`), or title to such a mapping, whose rows then
     stand below the title. NaN bounds: the dot alone; NaN value: "n/a". marks: what to compare
-    with (ceiling, floor, chance), an upright line each; limits: of the axis.
+    with (ceiling, floor, chance), an upright line each; limits: of the axis; shares: written in
+    percent.
     """
     rows = list(_rows(groups))
     intervals = [interval for _, interval in rows if interval is not None]
@@ -63,7 +67,9 @@ def dots(
     ax = axes_at(figure, left, top, width, ROW * len(rows))
     ax.set(xlim=limits, ylim=(len(rows) - 0.5, -0.5), xlabel=xlabel, yticks=[])
     for row, (name, interval) in enumerate(rows):
-        _row(ax, row, name, interval)
+        _row(ax, row, name, interval, shares)
+    if shares:
+        percent_axis(ax.xaxis)
     for name, at, level in flags:
         _flag(ax, name, at, level)
     ax.spines["left"].set_visible(False)
@@ -89,7 +95,7 @@ def _limits(intervals, marks) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _row(ax: Axes, row: int, name: str, interval) -> None:
+def _row(ax: Axes, row: int, name: str, interval, shares: bool) -> None:
     place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "size": SIZE}
     weight = "bold" if interval is None else "normal"
     text = shorten(name, SIZE, NAME_PIXELS)
@@ -97,7 +103,8 @@ def _row(ax: Axes, row: int, name: str, interval) -> None:
     if interval is not None:
         ax.plot((interval.low, interval.high), (row, row), color=BLUE, linewidth=3, alpha=0.5)
         ax.plot(interval.value, row, "o", color=BLUE, markersize=7)
-        ax.annotate(_number(interval), (1, row), (12, 0), va="center_baseline", **place)
+        number = percent_range(interval) if shares else _number(interval)
+        ax.annotate(number, (1, row), (12, 0), va="center_baseline", **place)
 
 
 def _number(interval) -> str:

@@ -150,7 +150,8 @@ def density_curves(
     if threshold is not None:
         _level(ax, threshold)
     reach = np.concatenate([grid[[0, -1]], *marks.values()])
-    ax.set(xlim=(np.nanmin(reach), np.nanmax(reach)), ylim=(0, None), ylabel="density")
+    ax.set(xlim=(np.nanmin(reach), np.nanmax(reach)), ylim=(0, None))
+    ax.set_ylabel("density per unit of logit")
     if marks:
         lowest = axes_at(figure, left, top + TALL + 12, width, rug - 12)
         _rug(lowest, marks, len(names))

@@ -39,6 +39,7 @@ from .style import (
 
 MOST_LINES, TALL, LEFT, END_PIXELS = 5, 320, 72, 230
 EARLY = 0.05
+BAND_PIXELS = 260
 CELL, WIDEST_CELL, CELL_SIZE, SMALL = 40, 130, 10, 8
 ROW = 25
 
@@ -197,7 +198,7 @@ def coverage_band(
     if not measured:
         raise ValueError("there is no share to draw")
     bands = band if isinstance(band, Mapping) else dict.fromkeys(measured, band)
-    left = 24 + int(min(NAME_PIXELS, max(text_width(name, NAME_SIZE) for name in measured)))
+    left = 24 + int(min(BAND_PIXELS, max(text_width(name, NAME_SIZE) for name in measured)))
     figure = blank(ROOM, 32 + ROW * len(measured) + 50)
     ax = axes_at(figure, left, 32, ROOM - left - 150, ROW * len(measured))
     most = np.nanmax([nominal, *measured.values(), *(bands[name][1] for name in measured)])
@@ -220,7 +221,7 @@ def _share(ax: Axes, row: int, name: str, share: float, band: tuple[float, float
     ax.fill_between((low, high), row - 0.5, row + 0.5, color=mix(BLUE, 0.8, "white"), linewidth=0)
     ax.plot(share, row, "D" if outside else "o", color=MARK if outside else BLUE, markersize=7)
     place = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-    text, look = shorten(name, NAME_SIZE, NAME_PIXELS), {"va": "center_baseline", "size": NAME_SIZE}
+    text, look = shorten(name, NAME_SIZE, BAND_PIXELS), {"va": "center_baseline", "size": NAME_SIZE}
     ax.annotate(text, (0, row), (-8, 0), ha="right", **look, **place)
     note = f"{percent(share)}, outside" if outside else percent(share)
     ax.annotate(note, (1, row), (10, 0), color=MARK if outside else INK, **look, **place)

@@ -152,13 +152,20 @@ def percent_range(interval, digits: int = 1) -> str:
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of shares in percentage points, with its sign: -0.058 as "−5.8"."""
+    """A difference of shares in points of a percent, signed: -0.058 as "−5.8"; "n/a" for NaN."""
+    if isnan(difference):
+        return "n/a"
     return f"{100 * difference:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def points_range(interval, digits: int = 1) -> str:
-    """An interval of a difference as "−5.8 [−6.4, −5.2]", in percentage points."""
+    """An interval of a difference as "−5.8 [−6.4, −5.2]", in percentage points.
+
+    Without the bracket where it has no bounds.
+    """
     value, low, high = (points(x, digits) for x in (interval.value, interval.low, interval.high))
+    if isnan(interval.low) or isnan(interval.high):
+        return value
     return f"{value}{NO_BREAK}[{low},{NO_BREAK}{high}]"
 
 

@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 
 from helpers.methods.statistics import Interval
 from helpers.series import claims
@@ -108,3 +109,42 @@ def test_a_claim_that_needs_a_file_says_which(monkeypatch, settings):
         note(outcomes, "it", interval(0.2, 0.1, 0.3), **MEASURED, settings=settings)
         assert outcomes[0].verdict == verdict
         assert ("answers.npy" in outcomes[0].reason) != there
+
+
+def test_a_claim_whose_images_lack_something_is_not_judged(one_claim, settings):
+    outcomes = []
+    note(outcomes, "it", interval(0, 0, 0), **MEASURED, settings=settings, lacks="photographs")
+    assert outcomes[0].verdict == "not re-run"
+    assert outcomes[0].reason == "needs photographs"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """The folder for weights in an empty cache of torch's."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_a_claim_that_needs_imagenet_s_weights_says_so(monkeypatch, settings, hub):
+    claim = Claim("09", "X", "s", "q", above(0), "c", weights="ResNet50")
+    monkeypatch.setattr(claims, "CLAIMS", {"it": claim})
+    # Those of another net will not do.
+    (hub / "resnet18-f37072fd.pth").touch()
+    for verdict, reason in (("not re-run", "needs the ImageNet weights of ResNet50"), ("held", "")):
+        outcomes = []
+        note(outcomes, "it", interval(0.2, 0.1, 0.3), **MEASURED, settings=settings)
+        assert (outcomes[0].verdict, outcomes[0].reason) == (verdict, reason)
+        (hub / "resnet50-0676ba61.pth").touch()
+
+
+def test_post_b_as_it_was_needs_its_images_the_full_profile_and_the_weights(settings, hub):
+    claim, catdog = CLAIMS["post-b-as-it-was"], replace(settings, dataset="catdog")
+    full, weights = replace(catdog, profile="full"), "the ImageNet weights of ResNet50"
+    lacks = f"needs the dataset catdog and the full profile and {weights}"
+    assert claims.missing(claim, settings) == lacks
+    assert claims.missing(claim, full) == f"needs {weights}"
+    (hub / "resnet50-0676ba61.pth").touch()
+    assert claims.missing(claim, catdog) == "needs the full profile"
+    assert claims.missing(claim, full) == ""

@@ -46,6 +46,19 @@ def turnover(before, after):
     return 1 - (after[:, :, None] == before[:, None]).any(2).float().mean(1)
 
 
+def density(at, seen, width):
+    return bumps(at, seen, width).mean(1) / (width * math.sqrt(2 * math.pi))
+
+
+def bumps(at, seen, width):
+    return torch.exp(-(((at[:, None] - seen) / width) ** 2) / 2)
+
+
+def auroc(known, unknown):
+    more, equal = unknown[:, None] > known, unknown[:, None] == known
+    return (more + equal / 2).mean()
+
+
 LABELS = torch.tensor([0, 0, 0, 1])
 
 
@@ -64,6 +77,13 @@ LABELS = torch.tensor([0, 0, 0, 1])
         (exercises.check_cosine, cosine, ()),
         (exercises.check_turnover, turnover, ()),
         (exercises.check_common, 0.10 + 0.25 - 0.28, ()),
+        (exercises.check_density, density, ()),
+        (exercises.check_density, lambda *a: density(*a).numpy(), ()),
+        (exercises.check_density, lambda *a: density(*a).tolist(), ()),
+        (exercises.check_auroc, auroc, ()),
+        (exercises.check_auroc, lambda a, b: auroc(a, b).item(), ()),
+        (exercises.check_fewest, 99, ()),
+        (exercises.check_fewest, 99.0, ()),
     ],
 )
 def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
@@ -121,6 +141,23 @@ def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
         (exercises.check_common, 0.28 - 0.25, (), "colour adds"),
         (exercises.check_common, 0.28 - 0.10, (), "class adds"),
         (exercises.check_common, 0.5, (), "add up to more"),
+        (exercises.check_density, lambda at, seen, h: 3 * density(at, seen, h), (), "mean of the"),
+        (exercises.check_density, lambda at, seen, h: h * density(at, seen, h), (), "too"),
+        (exercises.check_density, lambda *a: bumps(*a).mean(1), (), "not densities yet"),
+        (exercises.check_density, lambda *a: bumps(*a).mean(1) / a[2], (), "0.5319 and 0.0721"),
+        (exercises.check_density, lambda *a: density(*a).sum(), (), "not \\(\\)"),
+        (exercises.check_density, lambda *a: bumps(*a).mean(0), (), "not \\(3,\\)"),
+        (exercises.check_density, lambda a, b, h: density(a, b, h**0.5), (), "it is 0.5319"),
+        (exercises.check_density, lambda *a: torch.full((2,), math.nan), (), "it is 0.5319"),
+        (exercises.check_auroc, lambda a, b: auroc(b, a), (), "the positive"),
+        (exercises.check_auroc, lambda a, b: (b[:, None] > a).float().mean(), (), "not nothing"),
+        (exercises.check_auroc, lambda a, b: (b[:, None] >= a).float().mean(), (), "not whole"),
+        (exercises.check_auroc, lambda a, b: 6 * auroc(a, b), (), "5 of 6 here, not 5.000"),
+        (exercises.check_auroc, lambda a, b: 5 / 6, (), "against itself"),
+        (exercises.check_fewest, 100, (), "n \\+ 1"),
+        (exercises.check_fewest, 19, (), "for 5 %"),
+        (exercises.check_fewest, 98, (), "one of the n"),
+        (exercises.check_fewest, math.inf, (), "one of the n"),
     ],
 )
 def test_a_wrong_answer_gets_its_hint(check, answer, rest, hint):
@@ -138,3 +175,10 @@ def test_hints_do_not_give_the_common_share_away():
         with pytest.raises(NotYetError) as told:
             exercises.check_common(answer)
         assert "0.07" not in str(told.value)
+
+
+def test_hints_do_not_give_the_fewest_images_away():
+    for answer in (100, 19, 1):
+        with pytest.raises(NotYetError) as told:
+            exercises.check_fewest(answer)
+        assert "99" not in str(told.value).replace("0.99", "")

@@ -20,6 +20,7 @@ from helpers.network.training import Recipe, evaluate, load_or_train
 from helpers.series import nets
 from helpers.series.nets import (
     as_it_ended,
+    deep,
     scores_of,
     signatures_at,
     small_cnn,
@@ -292,3 +293,29 @@ def test_signatures_may_be_had_at_every_kept_point(plan, settings):
     assert list(every) == [epoch for epoch, _ in run.points]
     assert len(some) == 12 < len(every)
     assert all(torch.equal(some[epoch].logits, every[epoch].logits) for epoch in some)
+
+
+def test_other_seeds_may_be_asked_for_and_give_the_same_nets(plan, settings):
+    some, said = train("Linear", "tiny", SPLITS, plan, settings, (4, 1)), []
+    assert [run.card["seed"] for run in some] == [4, 1]
+    five = trained(plan, settings, say=said.append)
+    assert sum("training on" in line for line in said) == 3
+    for run in some:
+        same = five[run.card["seed"]]
+        assert torch.equal(weights_of(run.model), weights_of(same.model))
+
+
+def test_the_deep_net_is_of_the_seeds_that_the_plan_has_for_it(plan, settings):
+    recipe = Recipe(epochs=1, batch=64, rate=1e-2)
+    plan = plan._replace(recipes={"ResNet20": recipe}, deep_seeds=(6, 2))
+    runs, said = deep(SPLITS, plan, settings), []
+    assert [(run.card["model"], run.card["seed"]) for run in runs] == [
+        ("ResNet20", 6),
+        ("ResNet20", 2),
+    ]
+    assert runs[0].card["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    mean, std = channel_moments(SPLITS.train.images)
+    assert runs[0].card["options"] == {"mean": list(mean), "std": list(std)}
+    parts = (SPLITS.train, SPLITS.validation, recipe, settings)
+    load_or_train("ResNet20", *parts, seed=2, say=said.append, mean=mean, std=std)
+    assert "loaded" in said[0]

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 import torch
 
 from helpers.datasets.imageset import ImageSet, Splits
+from helpers.network.recipes import Recipe, every_epoch
 from helpers.series import opening, plan
 from helpers.settings import ROOT
 
@@ -51,8 +53,8 @@ def test_seeds_start_at_the_one_asked_for(settings):
 
 
 def test_digits_are_never_mirrored(settings):
-    # Notebook 02 looks at scenes beside any dataset, notebook 04 at cats and dogs.
-    others = ("LeNet5, scenes", "photographs", "ResNet50, post B")
+    # Notebook 02 looks at scenes beside any dataset, notebook 04 augments as the post did.
+    others = ("LeNet5, scenes", "photographs", "ResNet50, post B", "SmallCNN, two classes")
     for name, recipe in plan.plan_for(replace(settings, dataset="digits")).recipes.items():
         assert "flip" not in recipe.augment or name in others, name
 
@@ -92,3 +94,51 @@ def test_notebook_03_says_what_it_explores(settings):
     for line, profile in ((quick, "quick"), (full, "full")):
         explored = plan.plan_for(replace(settings, profile=profile)).explored
         assert f"; {explored} images to walk through" in line
+
+
+def test_notebook_04_says_how_much_it_trains(settings):
+    splits = Splits(*(imageset(10) for _ in range(4)))
+    text = opening.described("04", settings, splits, plan.plan_for(settings))
+    assert max(map(len, text.splitlines())) < 80
+    text = text.replace("\n" + " " * 9, " ")
+    quick, full = (line for line in text.splitlines() if "seeds 0, 1, 2, 3, 4" in line)
+    names = ("SmallCNN, two classes", "LeNet5, ours", "LeNet5, one minute")
+    ends = {"quick": "2 times; 200", "full": "5 times; 1,000"}
+    for line, (profile, end) in zip((quick, full), ends.items(), strict=True):
+        recipes = plan.plan_for(replace(settings, profile=profile)).recipes
+        two, ours, fold = (recipes[name].epochs for name in names)
+        assert f"images; two classes for {two} epochs" in line.replace(" each", "")
+        assert f"; LeNet5 for {ours} epochs, and for {fold} without some classes, " in line
+        assert f"classes, {end} resamples" in line
+
+
+def test_the_dear_net_has_fewer_seeds_and_classes_are_held_out_fewer_times(settings):
+    settings = replace(settings, seed=4)
+    quick, full = (plan.plan_for(replace(settings, profile=name)) for name in ("quick", "full"))
+    assert (quick.deep_seeds, quick.folds) == ((4,), 2)
+    assert (full.deep_seeds, full.folds) == ((4, 5, 6), 5)
+
+
+@pytest.mark.parametrize(
+    ("points", "kept"),
+    [
+        ((), ()),
+        (every_epoch(30), every_epoch(8)),
+        (every_epoch(29), (*every_epoch(7), 8)),
+        ((1, 2, 5, 10, 30), (1, 2, 5, 8)),
+        ((0, 1 / 8, 8, 30), (0, 1 / 8, 8)),
+        ((20, 30), (8,)),
+    ],
+)
+def test_a_shorter_training_keeps_the_points_that_it_reaches_and_its_end(points, kept):
+    recipe = Recipe(epochs=30, batch=64, points=points)
+    found = plan.shorter("SmallCNN, two classes", recipe)
+    assert found == replace(recipe, epochs=8, points=kept)
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_no_training_is_asked_for_points_beyond_its_end(settings, profile):
+    for name, recipe in plan.plan_for(replace(settings, profile=profile)).recipes.items():
+        points = recipe.points
+        assert list(points) == sorted(set(points)), name
+        assert not points or points[-1] == recipe.epochs, name

@@ -11,6 +11,7 @@ from helpers.methods.statistics import (
     bootstrap_interval,
     cliffs_delta,
     cohens_d,
+    crossed,
     holm,
     interval_from_draws,
     least_interval,
@@ -19,6 +20,7 @@ from helpers.methods.statistics import (
     pairwise_interval,
     permutation_p,
     resampled_means,
+    share_over_seeds,
     t_interval,
     wilson_interval,
 )
@@ -454,3 +456,47 @@ def test_of_values_that_do_not_exist_there_is_no_interval():
         found = over_seeds(torch.tensor(values))
         assert all(math.isnan(number) for number in found[:3])
         assert (found.n, f"{found:.2f}") == (2, "n/a")
+
+
+def test_the_interval_of_a_share_ends_where_shares_do():
+    middling = torch.tensor([0.4, 0.5, 0.6], dtype=torch.float64)
+    assert share_over_seeds(middling) == over_seeds(middling)
+    for values, end in ((torch.tensor([0.0, 0.01, 0.05]), 0), (torch.tensor([1.0, 0.99, 0.9]), 1)):
+        whole, found = over_seeds(values), share_over_seeds(values)
+        assert not 0 <= whole.low <= whole.high <= 1
+        assert (found.value, found.n) == (whole.value, 3)
+        assert (found.low, found.high) == ((0, whole.high) if end == 0 else (whole.low, 1))
+    assert share_over_seeds(torch.tensor([0.0, 1.0]))[1:3] == (0, 1)
+
+
+def test_a_share_without_bounds_gets_none():
+    alone = share_over_seeds(torch.tensor([0.3]))
+    assert math.isnan(alone.low)
+    assert math.isnan(alone.high)
+    nothing = share_over_seeds(torch.tensor([0.3, math.nan]))
+    assert all(math.isnan(number) for number in nothing[:3])
+
+
+def test_seeds_and_images_widen_an_interval_as_squares_add():
+    seeds, images = Interval(0.5, 0.2, 0.6, 3), Interval(0.7, 0.3, 0.7, 900)
+    assert crossed(seeds, images) == pytest.approx((0.5, 0, 0.6, 3))
+    assert crossed(seeds, Interval(0.1, 0.1, 0.1, 9)) == pytest.approx(seeds)
+
+
+def test_without_bounds_over_seeds_or_images_there_are_none():
+    whole, alone = Interval(0.5, 0.2, 0.6, 3), Interval(0.5, math.nan, math.nan, 1)
+    for found in (crossed(whole, alone), crossed(alone, whole)):
+        assert found.value == 0.5
+        assert math.isnan(found.low)
+        assert math.isnan(found.high)
+
+
+@steady
+@given(st.lists(st.floats(0, 9), min_size=4, max_size=4), st.floats(-5, 5), st.floats(-5, 5))
+def test_a_crossed_interval_is_no_narrower_than_either(widths, value, other):
+    seeds = Interval(value, value - widths[0], value + widths[1], 5)
+    images = Interval(other, other - widths[2], other + widths[3], 80)
+    found = crossed(seeds, images)
+    assert (found.value, found.n) == (seeds.value, seeds.n)
+    for one in (seeds, images):
+        assert found.high - found.low >= one.high - one.low - 1e-9
