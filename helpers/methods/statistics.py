@@ -63,12 +63,17 @@ def over_seeds(values: Tensor) -> Interval:
     return t_interval(values)
 
 
-def share_over_seeds(values: Tensor) -> Interval:
-    """`over_seeds` of shares, ended at 0 and 1, beyond which none can lie."""
-    found = over_seeds(values)
+def ended(interval: Interval) -> Interval:
+    """An interval of a share, ended at 0 and 1, beyond which none can lie."""
     # Comparisons with NaN are false: bounds that are not there stay so.
-    low, high = 0.0 if found.low < 0 else found.low, 1.0 if found.high > 1 else found.high
-    return found._replace(low=low, high=high)
+    low = 0.0 if interval.low < 0 else interval.low
+    high = 1.0 if interval.high > 1 else interval.high
+    return interval._replace(low=low, high=high)
+
+
+def share_over_seeds(values: Tensor) -> Interval:
+    """`over_seeds` of shares, ended at 0 and 1."""
+    return ended(over_seeds(values))
 
 
 def crossed(seeds: Interval, images: Interval) -> Interval:

@@ -449,7 +449,7 @@ def rejected_by_post(run: Trained, data: Splits, seed: int) -> list[Interval]:
 
     Of the wrongly read, and of the rightly read, as posted: the density of augmented training
     images, both logits in the first class's curve. Of the wrongly read, repaired: the density of
-    validation images, each logit in its own.
+    validation images, each logit in its own. Last, the share that it reads rightly.
     """
     test = logits_of(run.model, data.test.images).double()
     right = test.argmax(1) == data.test.labels
@@ -457,7 +457,7 @@ def rejected_by_post(run: Trained, data: Splits, seed: int) -> list[Interval]:
     held = logits_of(run.model, data.validation.images).double()
     posted = below_post(mixed_up(LogitDensity().fit(learnt), test))
     repaired = below_post(minus_log_density(LogitDensity().fit(held), test))
-    flags = (posted[~right], posted[right], repaired[~right])
+    flags = (posted[~right], posted[right], repaired[~right], right)
     return [wilson_interval(int(x.sum()), len(x)) for x in flags]
 
 

@@ -19,7 +19,6 @@ from helpers.datasets.scenes import FAMILIES, scenes
 from helpers.methods.density import LogitDensity, class_log_density, joint_log_density
 from helpers.methods.rejection import from_layers, from_logits
 from helpers.network.augmentation import augment
-from helpers.network.models import imagenet_file
 from helpers.network.signatures import signatures, to_input
 from helpers.network.training import Trained, load_or_train
 from helpers.series.nets import quiet, train
@@ -260,15 +259,21 @@ def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tens
 
 
 def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
-    """The post's ResNet50 and its images, 224 px; None where its claim cannot be judged."""
-    there = settings.dataset == "catdog" and imagenet_file("ResNet50").exists()
-    if not (there and settings.full):
+    """The post's ResNet50 and its images, 224 px; None where its claims cannot be judged.
+
+    On `catdog` in the full profile; ImageNet's weights are downloaded where they are not in
+    torch's cache.
+    """
+    if settings.dataset != "catdog" or not settings.full:
         return None
-    data = load(settings, side=224, say=quiet)
     options = {"weights": "imagenet", "frozen": True}
-    recipe = plan.recipes["ResNet50, post B"]
-    run = load_or_train("ResNet50", *data[:2], recipe, settings, seed=settings.seed, **options)
-    return run, data
+    data = load(settings, side=224, say=quiet)
+    recipe, seed = plan.recipes["ResNet50, post B"], settings.seed
+    try:
+        return load_or_train("ResNet50", *data[:2], recipe, settings, seed=seed, **options), data
+    except RuntimeError as error:
+        print(error)
+        return None
 
 
 def _class_evidence(fitted: Tensor, labels: Tensor, logits: Tensor) -> Tensor:

@@ -818,6 +818,7 @@ def test_the_post_s_rejections_are_of_augmented_images_in_one_curve(monkeypatch)
     monkeypatch.setattr(trust, "THRESHOLD", limit)
     found = rejected_by_post(run, data, seed=0)
     wanted = [(posted[~right] < limit), (posted[right] < limit), (repaired[~right] < limit)]
+    wanted.append(right)
     assert [share.n for share in found] == [len(flags) for flags in wanted]
     for share, flags in zip(found, wanted, strict=True):
         assert abs(share.value * share.n - flags.sum().item()) <= 1

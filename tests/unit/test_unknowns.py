@@ -540,9 +540,6 @@ def test_the_post_s_net_runs_where_its_weights_lie(settings, monkeypatch, tmp_pa
     )
     full = replace(settings, dataset="catdog", profile="full")
     plan = plan_for(full)
-    assert post_b(full, plan) is None
-    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "hub" / "checkpoints" / "resnet50-0676ba61.pth").touch()
     assert post_b(replace(full, profile="quick"), plan) is None
     assert post_b(replace(full, dataset="cifar10"), plan) is None
     assert calls == []
@@ -557,6 +554,19 @@ def test_the_post_s_net_runs_where_its_weights_lie(settings, monkeypatch, tmp_pa
         full,
     )
     assert how == {"seed": 0, "weights": "imagenet", "frozen": True}
+
+
+def test_where_the_weights_cannot_be_had_the_post_s_net_is_none_and_it_says_why(
+    settings, monkeypatch, capsys
+):
+    def offline(*_, **__):
+        raise RuntimeError("The ImageNet weights cannot be had")
+
+    monkeypatch.setattr(unknowns, "load", lambda *_, **__: splits_of("ab"))
+    monkeypatch.setattr(unknowns, "load_or_train", offline)
+    full = replace(settings, dataset="catdog", profile="full")
+    assert post_b(full, plan_for(full)) is None
+    assert "cannot be had" in capsys.readouterr().out
 
 
 def test_two_classes_of_many_keep_their_numbers():
