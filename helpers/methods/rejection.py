@@ -23,6 +23,10 @@ SLACK = 0.05
 NOTHING = 1e-9
 
 
+class NoResidualError(ValueError):
+    """The fitted images leave nothing outside the directions that ViM takes for theirs."""
+
+
 class _Odds(NamedTuple):
     """Softmax by its distance from certainty, which keeps the digits that scores near 1 lose."""
 
@@ -149,7 +153,9 @@ def vim(
     residual = _residuals(fitted - origin, outside).mean()
     if residual <= NOTHING * (fitted - origin).norm(dim=1).mean():
         there = fitted.shape[1] - outside.shape[1]
-        raise ValueError(f"fitted images lie within {there} dimensions: give fewer `dimensions`")
+        raise NoResidualError(
+            f"fitted images lie within {there} dimensions: give fewer `dimensions`"
+        )
     virtual = fitted_logits.amax(1).mean() / residual * _residuals(points - origin, outside)
     return virtual - logits.logsumexp(1)
 
@@ -175,11 +181,19 @@ def from_layers(
     weight: Tensor,
     bias: Tensor,
 ) -> dict[str, Tensor]:
-    """Every score that needs the last hidden layer, by its name. Arguments as of `vim`."""
+    """Every score that needs the last hidden layer, by its name. Arguments as of `vim`.
+
+    NaN where ViM finds no direction that the fitted images do not use, as in a layer of which most
+    units are dead.
+    """
+    try:
+        virtual = vim(fitted, fitted_logits, points, logits, weight, bias)
+    except NoResidualError:
+        virtual = torch.full_like(logits[:, 0], torch.nan)
     return {
         "k nearest": nearest_distance(fitted, points),
         "Mahalanobis": mahalanobis(fitted, fitted_labels, points),
-        "ViM": vim(fitted, fitted_logits, points, logits, weight, bias),
+        "ViM": virtual,
     }
 
 

@@ -20,7 +20,8 @@ def augment(images: Tensor, spec: Sequence[str], generator: Generator) -> Tensor
 
     "flip" mirrors, "shift2" moves by up to 2 pixels, "cutout8" hides a square of 8 pixels,
     "crop80" enlarges a part of at least 80 % of the area, "rotate20" turns by up to 20 degrees,
-    "shear10" shears by up to 10 degrees and scales by 0.8 to 1.2. Raises ValueError for any other
+    "shear10" shears by up to 10 degrees and scales by 0.8 to 1.2, "light40" changes brightness,
+    contrast and saturation by up to 40 %. Raises ValueError for any other
     name.
     """
     if isinstance(spec, str):
@@ -103,6 +104,18 @@ def shear(images: Tensor, generator: Generator, degrees: int) -> Tensor:
     return _warp(images, (scale, across, none), (none, scale, none))
 
 
+def light(images: Tensor, generator: Generator, percent: int) -> Tensor:
+    """Change brightness, contrast and saturation of each image, each by up to `percent`."""
+    low, high = 1 - percent / 100, 1 + percent / 100
+    factors = [_uniform(images, generator, low, high).to(images.device) for _ in range(3)]
+    bright, contrast, colour = (factor[:, None, None, None] for factor in factors)
+    images = images * bright
+    grey = images.mean(1, keepdim=True)
+    images = grey + colour * (images - grey)
+    middle = grey.mean((2, 3), keepdim=True)
+    return (middle + contrast * (images - middle)).clamp_(0, 1)
+
+
 def _uniform(images, generator, low, high):
     """A number from `low` to `high` for each image, on the CPU."""
     return low + (high - low) * torch.rand(len(images), generator=generator)
@@ -123,10 +136,17 @@ def _change(name):
     if not match or match[1] not in _CHANGES:
         raise ValueError(
             f"there is no augmentation {name!r}; there are: flip, shiftN and cutoutN (N in "
-            "pixels), cropN (in % of the area), rotateN and shearN (in degrees)"
+            "pixels), cropN (in % of the area), rotateN and shearN (in degrees), lightN (in %)"
         )
     change, amount = _CHANGES[match[1]], int(match[2])
     return lambda images, generator: change(images, generator, amount)
 
 
-_CHANGES = {"shift": shift, "cutout": cutout, "crop": crop, "rotate": rotate, "shear": shear}
+_CHANGES = {
+    "shift": shift,
+    "cutout": cutout,
+    "crop": crop,
+    "rotate": rotate,
+    "shear": shear,
+    "light": light,
+}

@@ -124,7 +124,14 @@ RESIDUAL = Recipe(
 RESIDUAL_POINTS = (0, 1 / 8, 1 / 2, 1, 2, 5, 10, 25, 50, 100)
 
 # Of cats and dogs, whatever the run's own images are.
-PHOTOGRAPHS = replace(RESIDUAL, epochs=75, batch=64, rate=0.1, augment=("flip", "crop40"))
+PHOTOGRAPHS = replace(
+    RESIDUAL,
+    epochs=72,
+    batch=64,
+    rate=0.1,
+    augment=("flip", "crop20", "light40", "cutout16"),
+    keep="best",
+)
 
 # 20 epochs were planned and the weights of the sixth were used.
 POST_B = Recipe(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from helpers.datasets.imageset import ImageSet, Splits, without_classes
+from helpers.datasets.imageset import ImageSet, Splits, counts, without_classes
 from helpers.datasets.load import load
 from helpers.datasets.outside import blank, noise, photographs
 from helpers.datasets.rendered import SIZES
@@ -76,9 +76,12 @@ class Known(NamedTuple):
         return self.test.logits.argmax(1) == self.data.test.labels
 
 
-def pair_of(classes: Sequence[str]) -> tuple[str, str]:
-    """The two classes that stand for the post's: cat and dog, else the first two."""
-    return ("cat", "dog") if {"cat", "dog"} <= set(classes) else (classes[0], classes[1])
+def pair_of(train: ImageSet) -> tuple[str, str]:
+    """The two classes that stand for the post's: cat and dog, else the two with most images."""
+    if {"cat", "dog"} <= set(train.classes):
+        return "cat", "dog"
+    commonest = counts(train).sort_values(ascending=False, kind="stable").index[:2]
+    return tuple(sorted(commonest, key=train.classes.index))
 
 
 def held_out(classes: Sequence[str], folds: int) -> list[tuple[str, ...]]:
@@ -278,15 +281,15 @@ def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
 
 def _class_evidence(fitted: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
     """Log of the sum over classes of prior times density; classes of one image are left out."""
-    counts = labels.bincount()
-    there = (counts >= 2).nonzero().flatten()
+    images = labels.bincount()
+    there = (images >= 2).nonzero().flatten()
     rows = torch.isin(labels, there)
     compact = torch.searchsorted(there, labels[rows])
     try:
         by_class = class_log_density(fitted[rows], compact, logits)
     except ValueError:
         return logits.new_full((len(logits),), torch.nan)
-    return (by_class + (counts[there] / counts[there].sum()).log()).logsumexp(1)
+    return (by_class + (images[there] / images[there].sum()).log()).logsumexp(1)
 
 
 def _joint(fitted: Tensor, logits: Tensor) -> Tensor:

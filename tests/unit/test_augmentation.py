@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from helpers.network.augmentation import augment, crop, cutout, flip, rotate, shear, shift
+from helpers.network.augmentation import augment, crop, cutout, flip, light, rotate, shear, shift
 
 
 @pytest.fixture
@@ -108,6 +108,23 @@ def test_a_shear_slants_columns_and_scales(ramps, generator):
     assert slant.atan().rad2deg().max() > 7
 
 
+def test_light_changes_brightness_contrast_and_colour_and_no_place(images, generator):
+    changed = light(images, generator, 40)
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    ratio = changed.mean((1, 2, 3)) / images.mean((1, 2, 3))
+    assert ratio.min() < 0.7
+    assert ratio.max() > 1.2
+    spread = changed.std((2, 3)).mean(1) / images.std((2, 3)).mean(1)
+    assert spread.min() < 0.5
+    grey = images[:, :1].expand_as(images) / 2
+    still = light(grey, generator, 40)
+    # What has no colour gets none, and brighter pixels stay brighter.
+    torch.testing.assert_close(still, still[:, :1].expand_as(still))
+    first, second = grey[:, 0, 0, 0] < grey[:, 0, 5, 5], still[:, 0, 0, 0] <= still[:, 0, 5, 5]
+    assert (first <= second).all()
+
+
 def test_a_crop_of_more_than_everything_is_refused(images, generator):
     with pytest.raises(ValueError, match="1 to 100"):
         crop(images, generator, 101)
@@ -115,7 +132,7 @@ def test_a_crop_of_more_than_everything_is_refused(images, generator):
 
 def test_a_recipe_repeats_itself_and_leaves_the_batch_and_global_state_alone(images):
     before, state = images.clone(), torch.get_rng_state()
-    spec = ("flip", "shift2", "cutout8", "crop50", "rotate20", "shear10")
+    spec = ("flip", "shift2", "cutout8", "crop50", "rotate20", "shear10", "light40")
     first, second, other = (
         augment(images, spec, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
     )

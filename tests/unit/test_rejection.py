@@ -247,3 +247,16 @@ def test_vim_needs_images_that_leave_the_subspace():
     with pytest.raises(ValueError, match="within 4 dimensions: give fewer `dimensions`"):
         vim(flat, flat @ weight.T, flat, flat @ weight.T, weight, bias)
     assert vim(flat, flat @ weight.T, flat, flat @ weight.T, weight, bias, 3).isfinite().all()
+
+
+def test_a_layer_of_mostly_dead_units_has_no_vim_but_its_other_scores():
+    fitted, labels, _, points, _, weight, bias = net()
+    alive = (torch.arange(fitted.shape[1]) < 3).double()
+    fitted, points = fitted * alive, points * alive
+    said = [each @ weight.T + bias for each in (fitted, points)]
+    with pytest.raises(ValueError, match="fewer `dimensions`"):
+        vim(fitted, said[0], points, said[1], weight, bias)
+    found = from_layers(fitted, labels, said[0], points, said[1], weight, bias)
+    assert found["ViM"].isnan().all()
+    assert found["k nearest"].isfinite().all()
+    assert found["Mahalanobis"].isfinite().all()
