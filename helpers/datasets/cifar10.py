@@ -54,12 +54,12 @@ def cifar10(data_dir: Path, cache_dir: Path, say: Callable[[str], None] = print)
     copy with its ``index.csv``) and class folders, in this order; else downloads the official
     archive into `cache_dir`. Raises FileNotFoundError where it cannot be had.
     """
-    place, only, read = _found(data_dir) or _downloaded(data_dir, cache_dir, say)
+    place, only, read = cifar10_place(data_dir) or _downloaded(data_dir, cache_dir, say)
     key = digest("cifar10", VERSION, stamp(place, only))
     return cached(cache_dir, f"cifar10-{key}", lambda: read(place, only, say))
 
 
-def _found(data_dir: Path) -> tuple[Path, tuple[str, ...], Callable] | None:
+def cifar10_place(data_dir: Path) -> tuple[Path, tuple[str, ...], Callable] | None:
     """Where it lies, which folders of that place matter, and what reads it."""
     forms = (
         (BATCHES, (), _from_batches),

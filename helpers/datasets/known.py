@@ -50,12 +50,13 @@ def catdog(
     Looks in `data_dir` for ``catdog.zip``, for a folder ``catdog`` or ``cat-and-dog``, and for
     ``training_set`` and ``test_set`` themselves. Raises FileNotFoundError where there is none.
     """
-    place, only = _catdog_place(data_dir)
+    place, only = catdog_place(data_dir)
     make = lambda: class_folders(files_in(place, only), "cats and dogs")  # noqa: E731
     return cached_listing("catdog", (stamp(place, only),), make, side, cache_dir, say)
 
 
-def _catdog_place(data_dir: Path) -> tuple[Path, tuple[str, ...]]:
+def catdog_place(data_dir: Path) -> tuple[Path, tuple[str, ...]]:
+    """Where the cats and dogs lie, and which folders of that place matter; as `catdog` raises."""
     for name in ("catdog.zip", "cat-and-dog.zip", "catdog", "cat-and-dog"):
         if (data_dir / name).exists():
             return data_dir / name, ()
@@ -74,12 +75,12 @@ def whales(
     folders, with the photographs at 128x128 (jpeg-happywhale-128x128) before the large ones.
     Raises FileNotFoundError where there is none.
     """
-    tables, images = _whales_places(data_dir)
+    tables, images = whales_places(data_dir)
     stamps = (stamp(tables), stamp(images))
     return cached_listing("whales", stamps, lambda: _whales(tables, images), side, cache_dir, say)
 
 
-def _whales_places(data_dir: Path) -> tuple[Path, Path]:
+def whales_places(data_dir: Path) -> tuple[Path, Path]:
     """Where train.csv lies and where the photographs do."""
     for name in ("whales.zip", "whales"):
         if (data_dir / name).exists():

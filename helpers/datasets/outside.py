@@ -14,13 +14,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ..settings import Settings
-from .cifar10 import _found as cifar10_place
+from .cifar10 import cifar10_place
 from .decode import decode_files
 from .files import Files, files_in, stamp
 from .folders import class_folders
 from .imageset import ImageSet
-from .known import _catdog_place as catdog_place
-from .known import _whales_places as whales_places
+from .known import catdog_place, whales_places
 from .listing import Listing, cached_listing
 
 NAME = "unknown photographs"
