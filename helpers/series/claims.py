@@ -555,6 +555,236 @@ CLAIMS: dict[str, Claim] = {
         dataset="cifar10",
         file="cifar10h-counts.npy",
     ),
+    "apparent-by-people": Claim(
+        notebook="05",
+        post="B",
+        statement="Misclassifications that are apparent to people have a larger attention area "
+        "than understandable ones",
+        quantity="Cliff's delta of the area above half of the maximum (Grad-CAM) of wrongly read "
+        "images on which people agree against those on which they do not, within class and "
+        "confidence",
+        rule=above(0),
+        control="the same among rightly read images",
+        unit="",
+        dataset="cifar10",
+        file="cifar10h-counts.npy",
+    ),
+    "apparent-by-score": Claim(
+        notebook="05",
+        post="B",
+        statement="Misclassifications that are apparent by their score, as the post grouped them, "
+        "have a larger attention area",
+        quantity="Cliff's delta of the area above half of the maximum (Grad-CAM) of wrongly read "
+        "images scored above 0.7 against the others, within class (and size of the object)",
+        rule=above(0),
+        control="the same among rightly read images",
+        unit="",
+    ),
+    "apparent-photographs": Claim(
+        notebook="05",
+        post="B",
+        statement="So it is on photographs of cats and dogs",
+        quantity="the same as above, of wrongly read photographs, within class",
+        rule=above(0),
+        control="the same among rightly read photographs",
+        unit="",
+        full=True,
+    ),
+    "any-way-of-looking": Claim(
+        notebook="05",
+        post="us",
+        statement="Whether the area is larger does not hang on the method or on the definition",
+        quantity="share of pairs of a method and a definition of area that say what Grad-CAM's "
+        "area above half of the maximum says (larger, smaller, or neither after Holm's "
+        "correction), by score",
+        rule=above(0.9),
+        control="rank correlation of the three areas over images",
+        unit="%",
+    ),
+    "points-at-object": Claim(
+        notebook="05",
+        post="us",
+        statement="Grad-CAM points at the object better than what has not learnt",
+        quantity="share of scenes where the brightest pixel lies on the object, less that of the "
+        "best of a centred Gaussian, the edges and the untrained net's Grad-CAM",
+        rule=above(0),
+        control="the share by this best control",
+    ),
+    "energy-on-object": Claim(
+        notebook="05",
+        post="us",
+        statement="More than half of what Grad-CAM highlights lies on the object",
+        quantity="share of the rectified map inside the object's mask, mean over scenes",
+        rule=above(0.5),
+        control="the share of the image that the object covers",
+        unit="%",
+    ),
+    "best-of-family": Claim(
+        notebook="05",
+        post="us",
+        statement="None of its successors points at the object better than Grad-CAM",
+        quantity="share of scenes where the brightest pixel lies on the object, Grad-CAM less the "
+        "best of the other methods",
+        rule=above(-0.02),
+        control="the share by this best method",
+    ),
+    "wrong-looks-elsewhere": Claim(
+        notebook="05",
+        post="us",
+        statement="Where the net errs it looks away from the object",
+        quantity="share of the rectified map inside the object's mask, rightly less wrongly read "
+        "scenes, within class and size of the object",
+        rule=above(0.05),
+        control="the same difference for a centred Gaussian",
+    ),
+    "deletion-beats-centre": Claim(
+        notebook="05",
+        post="us",
+        statement="What Grad-CAM highlights is what the score hangs on",
+        quantity="area under the deletion curve, Grad-CAM less the best of a centred Gaussian, the "
+        "edges and random pixels",
+        rule=below(0),
+        control="the area for this best control",
+        unit="",
+    ),
+    "map-needs-weights": Claim(
+        notebook="05",
+        post="us",
+        statement="The map hangs on what the net has learnt",
+        quantity="rank correlation of Grad-CAM before and after the last layer is drawn anew, less "
+        "that between two training seeds",
+        rule=below(0),
+        control="rank correlation between two training seeds",
+        unit="",
+    ),
+    "post-map-is-cam": Claim(
+        notebook="06",
+        post="D",
+        statement="The post's picture is a class activation map",
+        quantity="share of the variance of the class's logit over images that the map's spatial "
+        "mean plus bias misses",
+        rule=within(-0.01, 0.01),
+        control="the same for a head of average pooling and one linear layer",
+        unit="",
+    ),
+    "random-split-is-fair": Claim(
+        notebook="06",
+        post="D, implied",
+        statement="The same individual may be in training and validation",
+        quantity="accuracy on held-out views of individuals of which others were learnt, less that "
+        "on individuals never seen",
+        rule=below(0.02),
+        control="the same difference where views are drawn from different individuals",
+    ),
+    "misspelt-does-no-harm": Claim(
+        notebook="06",
+        post="D, implied",
+        statement="Two species misspelt, and so two classes more, do no harm",
+        quantity="accuracy with misspelt labels in training and validation, less that with the "
+        "spelling mended",
+        rule=above(-0.01),
+        control="share of images that bear a misspelt label",
+    ),
+    "individuals-by-species-net": Claim(
+        notebook="06",
+        post="D",
+        statement="A net that learnt species serves to recognise individuals",
+        quantity="share of held-out views whose nearest signature is another view of the same "
+        "individual, less that by mean colour",
+        rule=above(0),
+        control="the share by mean colour, and by the untrained net's signature",
+    ),
+    "spill-means-use": Claim(
+        notebook="06",
+        post="D",
+        statement="Where the bright area spills onto the background, the net uses the background",
+        quantity="share of the rectified map on the background, on the same scenes, of nets that "
+        "have learnt from telling backgrounds, less nets to which backgrounds told nothing",
+        rule=above(0.1),
+        control="accuracy lost by both kinds of net when backgrounds are swapped",
+    ),
+    "cut-outs-learn-better": Claim(
+        notebook="06",
+        post="D",
+        statement="A net that sees the object alone in training does better when backgrounds are "
+        "swapped",
+        quantity="accuracy on scenes with swapped backgrounds, trained on cut-outs less trained on "
+        "telling backgrounds",
+        rule=above(0),
+        control="the same for random erasing, which needs no masks",
+    ),
+    "cut-outs-cost-nothing": Claim(
+        notebook="06",
+        post="D",
+        statement="And it loses nothing where the background tells",
+        quantity="accuracy on scenes with telling backgrounds, trained on cut-outs less trained on "
+        "telling backgrounds",
+        rule=above(-0.01),
+        control="the same, trained on swapped backgrounds",
+    ),
+    "deeper-is-coarser": Claim(
+        notebook="07",
+        post="E",
+        statement="Maps lose resolution with depth",
+        quantity="share of the pixels' variance that a linear reading of each cell recovers, "
+        "fourth layer less first",
+        rule=below(0),
+        control="the same share from the image itself, averaged to the fourth layer's cells",
+    ),
+    "maps-show-what-is-sought": Claim(
+        notebook="07",
+        post="E",
+        statement="A feature map shows what its filter looks for: what excites it is of one kind",
+        quantity="share of pairs of images of one class among the nine that excite a channel of "
+        "the fourth layer most, less that of random images",
+        rule=above(0.05),
+        control="the same for the untrained net",
+    ),
+    "squares-by-dropout": Claim(
+        notebook="07",
+        post="E",
+        statement="Uniform squares are the work of dropout",
+        quantity="share of uniform maps in the first four layers, nets trained with dropout less "
+        "nets trained without",
+        rule=above(0.01),
+        control="the same nets with and without dropout switched on while they look",
+    ),
+    "squares-are-dead": Claim(
+        notebook="07",
+        post="us",
+        statement="Uniform squares are dead channels, uniform for any image",
+        quantity="share of the uniform maps of single images that belong to channels uniform for "
+        "every test image",
+        rule=above(0.5),
+        control="the same share in the untrained net",
+        unit="%",
+    ),
+    "scale-does-not-matter": Claim(
+        notebook="07",
+        post="E, implied",
+        statement="Whether the input is scaled as in training does not matter",
+        quantity="test accuracy with input of 0 to 255 less that with 0 to 1",
+        rule=above(-0.01),
+        control="rank correlation of the first layer's maps with and without",
+    ),
+    "each-channel-counts": Claim(
+        notebook="07",
+        post="us",
+        statement="Most channels of the last convolution are worth something alone",
+        quantity="share of channels without which accuracy falls by more than chance (exact test, "
+        "Holm's correction)",
+        rule=above(0.5),
+        control="the share without which it rises",
+        unit="%",
+    ),
+    "latent-representation": Claim(
+        notebook="07",
+        post="E",
+        statement="Feature maps are a representation of the image that gets better with depth",
+        quantity="accuracy of a linear probe, last pooling layer less first convolution",
+        rule=above(0),
+        control="the same difference in the untrained net",
+    ),
 }
 
 

@@ -121,7 +121,7 @@ RESIDUAL = Recipe(
     channels_last=True,
     keep="last",
 )
-RESIDUAL_POINTS = (0, 1 / 8, 1 / 2, 1, 2, 5, 10, 25, 50, 100)
+RESIDUAL_POINTS = (0, 1 / 8, 1 / 2, 1, 2, 5, 10, 20, 40, 60)
 
 # Of cats and dogs, whatever the run's own images are.
 PHOTOGRAPHS = replace(
@@ -167,9 +167,7 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
         "SmallCNN, ours": replace(ours, epochs=20),
         "LeNet5, scenes": replace(ours, epochs=8, batch=128, augment=("flip", "shift2")),
         "linear": replace(ours, epochs=10, precision="float32", channels_last=False),
-        "ResNet20": replace(
-            RESIDUAL, epochs=100, augment=(*wider, "cutout8"), points=RESIDUAL_POINTS
-        ),
+        "ResNet20": replace(RESIDUAL, epochs=60, augment=wider, points=RESIDUAL_POINTS),
         "ResNet20, two classes": replace(RESIDUAL, epochs=10, augment=wider),
         "SmallCNN, two classes": replace(
             ours, epochs=30, batch=128, augment=POST_B.augment, points=(1, 2, 5, 10, 30)
