@@ -141,9 +141,11 @@ def score_cam(
     Wang et al. (2020), Score-CAM: score-weighted visual explanations.
     """
     seen = _look(model, images, targets, layer, backward=False)
-    each = zip(images, seen.maps, seen.targets.tolist(), strict=True)
+    worth = seen.maps.new_empty(seen.maps.shape[:2])
+    each = zip(worth, images, seen.maps, seen.targets.tolist(), strict=True)
     with eval_mode(model), torch.no_grad():
-        worth = torch.stack([_worth(model, *one, batch) for one in each])
+        for row, *one in each:
+            row[:] = _worth(model, *one, batch)
         return _weighted(seen.maps, worth.softmax(1))
 
 
@@ -440,7 +442,8 @@ def _check_head(head: nn.Linear, seen: _Look) -> None:
     if means.shape[1] == head.in_features and seen.logits.shape[1] == head.out_features:
         with torch.no_grad():
             missed = F.linear(means, head.weight, head.bias) - seen.logits
-        if missed.abs().amax() <= EXACT * seen.logits.abs().amax():
+        # Without an image nothing is missed.
+        if not len(missed) or missed.abs().amax() <= EXACT * seen.logits.abs().amax():
             return
     raise ValueError(
         "the logits are not the last linear layer of the spatial means of this layer, so there "

@@ -13,7 +13,7 @@ for.
 
 import copy
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -39,6 +39,8 @@ BATCH = 128
 COMPONENTS = 256
 # Its regularisation, scikit-learn's C for standardised numbers.
 PENALTY = 0.1
+# Directions in which cells vary by less than this share of the largest are not read.
+RANK = 1e-10
 
 
 class Activity(NamedTuple):
@@ -79,6 +81,30 @@ class Silenced(NamedTuple):
 
     right: Tensor  # (C, N) bool
     whole: Tensor  # (N,) bool
+
+
+class Reader(NamedTuple):
+    """A linear reading of the pixels under each cell from the C numbers of that cell alone.
+
+    All cells are read alike; D numbers are the colours of a patch of `step` pixels.
+    """
+
+    corner: tuple[int, int]  # first row and column of the pixels that are read
+    step: tuple[int, int]  # height and width of a patch
+    weights: Tensor  # (C, D) float64 on the CPU, as the two below
+    offset: Tensor  # (D,)
+    mean: Tensor  # (D,), of the images that it was fitted on
+
+
+class Recovered(NamedTuple):
+    """How well the pixels of N images are read from a layer, each (N,), float64.
+
+    The share of variance recovered is `1 - missed.sum() / spread.sum()`; below 0 where saying the
+    mean would be better.
+    """
+
+    missed: Tensor  # squared error, summed over the pixels of the image that are read
+    spread: Tensor  # the same of always saying the mean
 
 
 def feature_maps(
@@ -127,6 +153,17 @@ def dead_channels(
     tells more. A channel that is uniform for one image may well be alive for others.
     """
     return {name: seen.dead for name, seen in activity(model, images, layers, batch).items()}
+
+
+def uniform_maps(
+    model: nn.Module, images: Tensor, layers: Sequence[str], batch: int = BATCH
+) -> dict[str, Tensor]:
+    """Which maps are the same number everywhere, but for rounding: (N, C) bool by layer.
+
+    A map of a single cell is none. A channel that is so in every image is dead, but for one that
+    tells images apart by the number itself.
+    """
+    return _gathered(model, images, layers, batch, lambda x, name: _uniform(_maps(x, name)))
 
 
 def reach(model: nn.Module, layer: str, inputs: Activity) -> Tensor:
@@ -250,6 +287,81 @@ def receptive_fields(
     return torch.stack([top, left, bottom, right], dim=2)
 
 
+def patches(fields: Tensor) -> Tensor:
+    """The part of the image under each cell, in the middle of what it sees: (h, w, 4) int64.
+
+    `fields` (h, w, 4) are those of `receptive_fields`. A patch is as large as the step from one
+    cell to the next, so together they tile a part of the image, each pixel once; a single cell has
+    all of its field. Raises ValueError where cells see unequally much, as behind padded layers.
+    """
+    sizes = fields[..., 2:] - fields[..., :2]
+    if not (sizes == sizes[0, 0]).all():
+        raise ValueError("cells at the border see less: give the fields of layers without padding")
+    size = sizes[0, 0]
+    steps = [
+        line[1, axis] - line[0, axis] if len(line) > 1 else size[axis]
+        for axis, line in enumerate((fields[:, 0], fields[0]))
+    ]
+    step = torch.stack(steps)
+    first = fields[..., :2] + (size - step) // 2
+    return torch.cat([first, first + step], dim=2)
+
+
+def pixel_readers(
+    model: nn.Module, images: Tensor, fields: Mapping[str, Tensor], batch: int = BATCH
+) -> dict[str, Reader]:
+    """The best linear reading of pixels from the cells of each layer, by least squares.
+
+    `fields` has the `receptive_fields` of each layer. What a cell is asked for are the pixels of
+    its patch (`patches`); images are floats in 0..1 whatever the model makes of them first.
+    """
+    lattices = {name: _lattice(of_layer) for name, of_layer in fields.items()}
+    sums = {name: _Sums(0, 0, 0, 0, 0) for name in fields}
+    with _watched(model, fields) as outputs:
+        for _, part in _parts(model, images, batch):
+            model(part)
+            for name, (corner, step) in lattices.items():
+                cells = _cells(_maps(_output(outputs, name), name))
+                pixels = _under(part, corner, step, fields[name].shape)
+                sums[name] = _summed(sums[name], cells, pixels)
+    return {name: Reader(*lattices[name], *_least_squares(sums[name])) for name in fields}
+
+
+def read_pixels(
+    model: nn.Module, images: Tensor, readers: Mapping[str, Reader], batch: int = BATCH
+) -> dict[str, Tensor]:
+    """What each layer's reader makes of images, as pictures of the part that it reads.
+
+    By layer (N, h, w, 3) float32, not ended at 0 and 1.
+    """
+
+    def drawn(output: Tensor, name: str) -> Tensor:
+        return _tiled(_read(readers[name], output, name), readers[name].step, output.shape).float()
+
+    return _gathered(model, images, list(readers), batch, drawn)
+
+
+def pixels_recovered(
+    model: nn.Module, images: Tensor, readers: Mapping[str, Reader], batch: int = BATCH
+) -> dict[str, Recovered]:
+    """How well each layer's reader recovers the pixels of images, best of others than its own.
+
+    Memory does not grow with what is read. A layer of dead channels recovers nothing.
+    """
+    kept: dict[str, list[Tensor]] = {name: [] for name in readers}
+    with _watched(model, readers) as outputs:
+        for _, part in _parts(model, images, batch):
+            model(part)
+            for name, reader in readers.items():
+                output = _output(outputs, name)
+                read = _read(reader, output, name)
+                true = _under(part, reader.corner, reader.step, output.shape[2:])
+                misses = (read - true, reader.mean - true)
+                each = [miss.square().reshape(len(part), -1).sum(1) for miss in misses]
+                kept[name].append(torch.stack(each).to(images.device))
+    return {name: Recovered(*torch.cat(parts, dim=1)) for name, parts in kept.items()}
+
+
 def linear_probe(
     train: Tensor, labels: Tensor, test: Tensor, test_labels: Tensor, seed: int = 0
 ) -> Tensor:
@@ -345,6 +457,66 @@ def _gathered(model, images, layers, batch, of) -> dict[str, Tensor]:
             for name, parts in kept.items():
                 parts.append(of(_output(outputs, name), name).to(images.device))
     return {name: torch.cat(parts) for name, parts in kept.items()}
+
+
+def _uniform(maps: Tensor) -> Tensor:
+    least, largest = maps.amin((2, 3)), maps.amax((2, 3))
+    size = torch.maximum(least.abs(), largest.abs())
+    return (largest - least <= CONSTANT * size) & (maps[0, 0].numel() > 1)
+
+
+class _Sums(NamedTuple):
+    """What least squares need of n cells (n, C) and their pixels (n, D)."""
+
+    count: int
+    cells: Tensor
+    pixels: Tensor
+    squares: Tensor  # (C, C)
+    products: Tensor  # (C, D)
+
+
+def _summed(sums: _Sums, cells: Tensor, pixels: Tensor) -> _Sums:
+    new = len(cells), cells.sum(0), pixels.sum(0), cells.T @ cells, cells.T @ pixels
+    return _Sums(*(old + more for old, more in zip(sums, new, strict=True)))
+
+
+def _least_squares(sums: _Sums) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, offset and the mean of the pixels."""
+    inputs, mean = sums.cells / sums.count, sums.pixels / sums.count
+    squares = sums.squares / sums.count - torch.outer(inputs, inputs)
+    products = sums.products / sums.count - torch.outer(inputs, mean)
+    # Dead channels leave it without an inverse.
+    weights = torch.linalg.pinv(squares, rtol=RANK, hermitian=True) @ products
+    return weights, mean - inputs @ weights, mean
+
+
+def _lattice(fields: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    top, left, bottom, right = patches(fields)[0, 0].tolist()
+    return (top, left), (bottom - top, right - left)
+
+
+def _cells(maps: Tensor) -> Tensor:
+    """Maps (n, C, h, w) as a row for each cell, (n h w, C) float64, which not all devices have."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2).cpu().double()
+
+
+def _under(images: Tensor, corner, step, cells) -> Tensor:
+    """The pixels under each cell of (h, w), a row for each: (n h w, 3 a b) float64."""
+    (top, left), (tall, wide), (height, width) = corner, step, cells[:2]
+    part = images[:, :, top : top + height * tall, left : left + width * wide].cpu().double()
+    apart = part.unflatten(3, (width, wide)).unflatten(2, (height, tall))
+    return apart.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(0, 2)
+
+
+def _tiled(pixels: Tensor, step: tuple[int, int], shape: torch.Size) -> Tensor:
+    """Pixels as `_under` has them, of maps of a shape (n, C, h, w), as images (n, H, W, 3)."""
+    apart = pixels.view(shape[0], shape[2], shape[3], 3, *step)
+    return apart.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)
+
+
+def _read(reader: Reader, output: Tensor, name: str) -> Tensor:
+    cells = _cells(_maps(output, name))
+    return cells @ reader.weights + reader.offset
 
 
 def _pooled(output: Tensor, cells: int) -> Tensor:

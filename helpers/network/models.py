@@ -31,6 +31,7 @@ def build(
     init: str = "torch",
     weights: str | None = None,
     frozen: bool = False,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """The network `name` with freshly drawn weights: the same seed gives the same weights.
 
@@ -44,16 +45,21 @@ def build(
              last layer, from torch's cache or downloaded into it
     frozen   only the last layer can be trained. In training mode batch normalisation below it
              still follows the batches, as in the post on unknown classes
+    dropout  (SmallCNN) the share of numbers that layers "dropout1" to "dropout3" leave out in
+             training, behind both pools and behind the last ReLU
 
     Raises ValueError for a value outside these, RuntimeError where ImageNet weights cannot be had.
     """
     _check(name, classes, side, init, weights)
+    _check_dropout(name, dropout)
     # The default generator alone: torch.manual_seed would reseed every GPU as well.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         layers = _NETS[name](classes, side, weights)
         if init == "keras":
             _initialise_as_keras(layers)
+    if dropout:
+        layers = _with_dropout(layers, dropout)
     if weights == "imagenet":
         mean, std = mean or IMAGENET_MEAN, std or IMAGENET_STD
     standardise = Standardise(mean or (0.0, 0.0, 0.0), std or (1.0, 1.0, 1.0))
@@ -155,6 +161,13 @@ def _check(name, classes, side, init, weights):
         raise ValueError("weights='imagenet' goes with ResNet18 and ResNet50 and init='torch'")
 
 
+def _check_dropout(name, dropout):
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is a share of at least 0 and below 1, not {dropout}")
+    if dropout and name != "SmallCNN":
+        raise ValueError(f"dropout goes with SmallCNN: {name} has no place for it")
+
+
 def _lenet5(classes, side, weights):
     """LeNet5 as in the post on confidence scores; 62,006 parameters at 32 px with 10 classes.
 
@@ -193,6 +206,17 @@ def _small_cnn(classes, side, weights):
         relu3=nn.ReLU(),
         logits=nn.Linear(64, classes),
     )
+
+
+def _with_dropout(layers, share):
+    """The layers of SmallCNN, as the post's regularised model has them."""
+    behind = {"pool1": "dropout1", "pool2": "dropout2", "relu3": "dropout3"}
+    found = OrderedDict()
+    for name, layer in layers.items():
+        found[name] = layer
+        if name in behind:
+            found[behind[name]] = nn.Dropout(share)
+    return found
 
 
 def _linear(classes, side, weights):

@@ -30,6 +30,7 @@ __all__ = [
     "every_epoch",
     "fit",
     "load_or_train",
+    "trained_before",
 ]
 
 # Part of every key: to be raised when the same recipe begins to give other weights.
@@ -75,17 +76,12 @@ def load_or_train(
     then in the cache, under a key of all that changes the result; what is damaged is trained
     again, what was interrupted goes on. The model is on `settings.device`, in evaluation mode.
     """
-    facts = {"model": name, "options": options, "classes": len(train.classes)}
-    # The images' side is in their key, so it need not be in the network's.
-    options = {"side": train.images.shape[1], **options}
-    facts |= _facts(train, validation, watch or {}, recipe, seed)
-    folder = f"{name}-{seed}-{checkpoints.key_of(facts)}"
-    cached = settings.cache_dir / "trained" / folder
-    model = build(name, len(train.classes), seed, **options)
-    found = _find((checkpoints.SHIPPED / folder, cached), model, settings.device, say)
+    parts = (name, train, validation, recipe, settings, seed, watch)
+    found = trained_before(*parts, say=say, **options)
     if found:
         return found
-    # Anew: a checkpoint that could not be used may have left some of its weights.
+    facts, folder, options = _asked(*parts, **options)
+    cached = _cached(settings, folder)
     model = build(name, len(train.classes), seed, **options)
     say(f"{_title(facts)}: training on {len(train):,} images")
     work = cached.with_name(f"{folder}.unfinished")
@@ -94,6 +90,26 @@ def load_or_train(
     checkpoints.save_finished(cached, model.state_dict(), card, tables, trained.points)
     shutil.rmtree(work, ignore_errors=True)
     return _read(cached, model, settings.device)
+
+
+def trained_before(
+    name: str,
+    train: ImageSet,
+    validation: ImageSet,
+    recipe: Recipe,
+    settings: Settings,
+    seed: int = 0,
+    watch: Mapping[str, ImageSet] | None = None,
+    say: Callable[[str], None] = print,
+    **options,
+) -> Trained | None:
+    """What `load_or_train` finds on disk for the same arguments; None where it would train."""
+    parts = (name, train, validation, recipe, settings, seed, watch)
+    _, folder, options = _asked(*parts, **options)
+    model = build(name, len(train.classes), seed, **options)
+    return _find(
+        (checkpoints.SHIPPED / folder, _cached(settings, folder)), model, settings.device, say
+    )
 
 
 def fit(
@@ -153,6 +169,19 @@ def evaluate(
     """
     device = torch.device(device or next(model.parameters()).device)
     return error_on(model.to(device), hold(imageset, device), batch)
+
+
+def _asked(name, train, validation, recipe, settings, seed, watch, **options):
+    """Facts that decide the result, the name of its folder, and the options of the network."""
+    facts = {"model": name, "options": options, "classes": len(train.classes)}
+    # The images' side is in their key, so it need not be in the network's.
+    options = {"side": train.images.shape[1], **options}
+    facts |= _facts(train, validation, watch or {}, recipe, seed)
+    return facts, f"{name}-{seed}-{checkpoints.key_of(facts)}", options
+
+
+def _cached(settings, folder):
+    return settings.cache_dir / "trained" / folder
 
 
 def _find(folders, model, device, say):

@@ -284,3 +284,149 @@ def check_fewest(answer) -> None:
     hint(answer != 19, "That is for 5 %.")
     hint(answer == 99, "The place, 0.99 (n + 1) rounded up, must be one of the n.")
     print("Right: with fewer, no finite threshold can promise it.")
+
+
+# Notebook 05
+
+
+def check_pointing(function) -> None:
+    """A function from maps (N, H, W) and masks (N, H, W) to whether the brightest pixel hits."""
+    maps = torch.tensor([[[0.1, 0.9], [0.2, 0.3]], [[-1.0, -2.0], [-3.0, -0.5]]])
+    masks = torch.tensor([[[True, False], [True, True]], [[False, False], [False, True]]])
+    given = torch.as_tensor(result(function, maps, masks))
+    hint(given.shape == (2,), f"Give one answer for each map, not shape {tuple(given.shape)}.")
+    hint(not bool(given[0]), "The first map's brightest pixel lies beside the object.")
+    hint(bool(given[1]), "A map below zero has a brightest pixel too: the one nearest to zero.")
+    print("Right.")
+
+
+def check_area_holding(function) -> None:
+    """A function from a rectified map (h, w) to the smallest share of cells with 80 % of it."""
+    cases = (
+        (
+            [[8.0, 1.0], [1.0, 0.0]],
+            0.25,
+            "Of [[8, 1], [1, 0]] one cell holds exactly 80 %.",
+        ),
+        ([[1.0] * 5] * 2, 0.8, "Of an even map, 80 % of the cells hold 80 %."),
+        ([[0.0, 0.0, 0.0, 1.0]], 0.25, "The brightest cells come first, wherever they lie."),
+    )
+    for cells, share, text in cases:
+        given = float(result(function, torch.tensor(cells)))
+        hint(0 < given <= 1, "A share of cells: how many, divided by all of them.")
+        hint(math.isclose(given, share, rel_tol=1e-5), text)
+    print("Right.")
+
+
+def check_confounded(together, within) -> None:
+    """Cliff's delta of two groups over both classes together, and within class."""
+    answered(together)
+    answered(within)
+    hint(
+        math.isclose(float(within), 0, abs_tol=1e-6),
+        "Within a class all areas are equal: how often is one larger than the other?",
+    )
+    hint(
+        not math.isclose(float(together), 0.81, abs_tol=1e-6),
+        "That is how often it is larger; how often is it smaller?",
+    )
+    hint(
+        math.isclose(float(together), 0.8, abs_tol=1e-6),
+        "Of which class is an apparent error, of which another one? The larger area is class A's.",
+    )
+    print("Right: 0.8 together, 0 within class.")
+
+
+# Notebook 06
+
+
+def check_class_map(function) -> None:
+    """class_map(weights, maps, classes): class activation maps (N, h, w).
+
+    weights (C, K) of the last layer, maps (N, K, h, w), classes (N,) asked about.
+    """
+    weights = torch.tensor([[1.0, 0.0], [2.0, -1.0]])
+    maps = torch.tensor([[[[1.0, 2.0]], [[3.0, 0.0]]], [[[0.0, 1.0]], [[1.0, 1.0]]]])
+    classes = torch.tensor([1, 0])
+    given = torch.as_tensor(result(function, weights, maps, classes)).float()
+    true = torch.tensor([[[-1.0, 4.0]], [[0.0, 1.0]]])
+    hint(given.shape != (2, 2, 1, 2), "One map for each image: take the weights of its class.")
+    hint(given.shape == (2, 1, 2), f"Shape (N, h, w), here (2, 1, 2), not {tuple(given.shape)}.")
+    hint(not torch.allclose(given, true / 2), "Add the channels up; the mean is over places.")
+    hint(not torch.allclose(given, true.relu()), "Keep what is below zero: it speaks against it.")
+    wrong = torch.einsum("k,nkhw->nhw", weights[1], maps)
+    hint(not torch.allclose(given, wrong), "Class 1 is asked about for the first image only.")
+    hint(torch.allclose(given, true), "Each channel counts by its weight for the class.")
+    print("Right: its mean over places, and the bias, make the logit.")
+
+
+def check_shared(function) -> None:
+    """shared(train, validation): share of validation images whose individual is in train.
+
+    Both are lists of names, None where it is not known.
+    """
+    given = result(function, ["a", "a", "b", None], ["a", "c", None, "b", "b"])
+    hint(not math.isclose(given, 0.8), "A missing name is no individual, and equals no other.")
+    hint(not math.isclose(given, 2 / 3), "Count images, not names: b is on two of them.")
+    hint(not math.isclose(given, 0.75), "Images without a name are images too: they count below.")
+    hint(math.isclose(given, 0.6), "Of a, c, None, b, b it should be three of five here.")
+    hint(result(function, [None], [None]) == 0, "Nobody knows who is on an image without a name.")
+    print("Right: this share should be 0 where a number is to hold for new individuals.")
+
+
+def check_at_sea(answer) -> None:
+    """Accuracy at sea: 0.9 on known individuals, 0.6 on new ones, a quarter of whom is known."""
+    answered(answer)
+    hint(0 <= float(answer) <= 1, "Give a share, not a percentage.")
+    hint(not math.isclose(answer, 0.9), "That is what a random split promises.")
+    hint(not math.isclose(answer, 0.75), "Known and new are not half and half.")
+    hint(not math.isclose(answer, 0.825), "A quarter of the animals is known, not three quarters.")
+    hint(math.isclose(answer, 0.675, abs_tol=1e-6), "Weigh both by how often they are met.")
+    print("Right: neither split tells it alone; it depends on whom one meets.")
+
+
+# Notebook 07
+
+
+def check_reach(function) -> None:
+    """reach(weights, bias): the most that a filter could give for any pixels in 0..1."""
+    weights = torch.tensor([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0], [-0.5, 0.25, 0.0]])
+    given = float(result(function, weights, -1.0))
+    hint(
+        not math.isclose(given, 0.25, abs_tol=1e-5),
+        "That is for a white image: where a weight is negative, black gives more.",
+    )
+    hint(not math.isclose(given, 4.75, abs_tol=1e-5), "The bias is added to every sum.")
+    hint(not math.isclose(given, 5.75, abs_tol=1e-5), "The bias is added, not subtracted.")
+    hint(
+        not math.isclose(given, 7.25, abs_tol=1e-5),
+        "A pixel is never below 0, so a negative weight can add nothing: leave it out.",
+    )
+    hint(math.isclose(given, 3.75, abs_tol=1e-5), f"Here it is 3.75, not {given:.2f}.")
+    print("Right: where this is not above 0, a channel is dead for every image there could be.")
+
+
+def check_one_class(function) -> None:
+    """one_class(labels): the share of the pairs of images that are of one class."""
+    labels = torch.tensor([0, 0, 0, 1, 1, 2])
+    given = float(result(function, labels))
+    hint(
+        not math.isclose(given, 14 / 36, rel_tol=1e-4),
+        "An image is no pair with itself.",
+    )
+    hint(not math.isclose(given, 4, rel_tol=1e-4), "That is how many: of how many pairs?")
+    hint(
+        not math.isclose(given, 4 / 30, rel_tol=1e-4),
+        "Each pair counts once above and twice below, or the other way round.",
+    )
+    hint(math.isclose(given, 4 / 15, rel_tol=1e-4), f"4 of 15 pairs, not {given:.3f}.")
+    print("Right: three pairs of the first class, and one of the second.")
+
+
+def check_fewest_lost(answer) -> None:
+    """How few lost images, with none gained, tell one of 64 channels from chance (Holm, 5 %)."""
+    answered(answer)
+    hint(answer != 6, "That is for one channel: the smallest of 64 p values is multiplied by 64.")
+    hint(answer != 11, "Nearly: the test looks to both sides, which doubles p.")
+    hint(answer == 12, "2 x 0.5 to the power of n, times 64, is to be below 0.05: for which n?")
+    print("Right: a channel that costs fewer images than that may still be worth something.")

@@ -20,8 +20,8 @@ from helpers.network.signatures import (
     read_signatures,
     signatures_over_training,
 )
-from helpers.network.training import Trained, load_or_train
-from helpers.series.plan import Plan, images_of
+from helpers.network.training import Trained, load_or_train, trained_before
+from helpers.series.plan import Plan, images_of, plan_for
 from helpers.settings import Settings
 
 
@@ -47,8 +47,34 @@ def train(
 
 
 def deep(data: Splits, plan: Plan, settings: Settings) -> list[Trained]:
-    """ResNet20, once for each seed that the plan has for it (it ships for CIFAR-10)."""
-    return train("ResNet20", "ResNet20", data, plan, settings, plan.deep_seeds)
+    """ResNet20, once for each seed that the plan has for it.
+
+    Of CIFAR-10 and of scenes nets ship that were trained on all images. Where they fit, they are
+    all there is, in the quick profile too: so deep a net takes an hour to train, and learns next to
+    nothing in a few seconds.
+    """
+    recipe = DEEP.get(settings.dataset, "ResNet20")
+    found = _shipped_deep(recipe, plan, settings) if settings.dataset in SHIPS else []
+    return found or train("ResNet20", recipe, data, plan, settings, plan.deep_seeds)
+
+
+# By dataset, where it is another than "ResNet20".
+DEEP = {"scenes": "ResNet20, scenes"}
+SHIPS = ("cifar10", "scenes")
+
+
+def _shipped_deep(recipe: str, plan: Plan, settings: Settings) -> list[Trained]:
+    """The nets trained on all images that are on disk."""
+    data = load(settings, say=quiet)
+    mean, std = channel_moments(data.train.images)
+    whole = plan_for(replace(settings, profile="full")).recipes[recipe]
+    runs = [
+        trained_before(
+            "ResNet20", *data[:2], whole, settings, seed=seed, say=quiet, mean=mean, std=std
+        )
+        for seed in plan.deep_seeds
+    ]
+    return [run for run in runs if run]
 
 
 def untrained(run: Trained, images: ImageSet) -> nn.Sequential:
@@ -73,6 +99,16 @@ def small_cnn(data: Splits, plan: Plan, settings: Settings) -> Trained:
     return load_or_train(
         "SmallCNN", data.train, data.validation, recipe, settings, seed=seed, **options
     )
+
+
+def posts_cnn(data: Splits, plan: Plan, settings: Settings, **options) -> list[Trained]:
+    """SmallCNN by post E's recipe, once for each seed, as notebook 01 trains it.
+
+    It ships for CIFAR-10. `options` go to `models.build`: with `dropout` they are other nets.
+    """
+    options = {"init": "keras", "watch": {"test": data.test}, **options}
+    parts = (data.train, data.validation, plan.recipes["SmallCNN, post E"], settings)
+    return [load_or_train("SmallCNN", *parts, seed=seed, **options) for seed in plan.seeds]
 
 
 def scores_on(

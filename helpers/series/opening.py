@@ -105,6 +105,35 @@ def rejections(plan: Plan, images: str) -> str:
     )
 
 
+def layers_kept(plan: Plan, images: str) -> str:
+    """What notebook 07 does with the plan."""
+    epochs = plan.recipes["SmallCNN, post E"].epochs
+    return (
+        f"seeds {numbers(plan.seeds)}; {images}; SmallCNN for at most {epochs} epochs, without "
+        f"dropout and with; ResNet20, seeds {numbers(plan.deep_seeds)}; "
+        f"{plan.resamples:,} resamples"
+    )
+
+
+def attention(plan: Plan, images: str) -> str:
+    """What notebook 05 does with the plan."""
+    whole, scenes = (plan.recipes[name].epochs for name in ("ResNet20", "ResNet20, scenes"))
+    return (
+        f"seeds {numbers(plan.deep_seeds)}; {images}; ResNet20 for {whole} epochs, on scenes for "
+        f"{scenes}, where none ships; many passes for {plan.looked} images, Score-CAM for "
+        f"{plan.score_cams}"
+    )
+
+
+def animals(plan: Plan, images: str) -> str:
+    """What notebook 06 does with the plan."""
+    return (
+        f"seeds {numbers(plan.sea_seeds)}; {images}; SmallCNN for "
+        f"{plan.recipes['SmallCNN, sea'].epochs} epochs on scenes of eight kinds; fastai's "
+        "ResNet18 twice, on a few of the images"
+    )
+
+
 def five_nets(plan: Plan, images: str) -> str:
     ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
     return (
@@ -120,7 +149,14 @@ TRAINED_IN_01 = (
     "SmallCNN, post E",
     "SmallCNN, ours",
 )
-DONE = {"02": comparisons, "03": explorations, "04": rejections}
+DONE = {
+    "02": comparisons,
+    "03": explorations,
+    "04": rejections,
+    "05": attention,
+    "06": animals,
+    "07": layers_kept,
+}
 
 
 def numbers(seeds: tuple[int, ...]) -> str:

@@ -18,6 +18,9 @@ QUESTIONS = {
     "03_image_signatures": "What kinds of image are inside a class, how did they form, and why was "
     "this one misread?",
     "04_logit_density": "Can I tell when not to trust the net?",
+    "05_grad_cam": "Where does the net look when it errs?",
+    "06_cam_with_fastai": "Is it looking at the animal or the sea?",
+    "07_feature_maps": "What does each layer keep?",
 }
 
 # Minutes after set-up on two cores without a GPU: (quick on scenes, full on CIFAR-10 with nothing
@@ -28,6 +31,9 @@ MINUTES = {
     "02_class_divergence": (1.5, 30),
     "03_image_signatures": (1, 25),
     "04_logit_density": (1, 30),
+    "05_grad_cam": (1, 20),
+    "06_cam_with_fastai": (1, 25),
+    "07_feature_maps": (1, 20),
 }
 
 QUICK_IMAGES = 5_000
@@ -41,6 +47,7 @@ class Plan(NamedTuple):
     five_seeds   training seeds where it is cheap; the first are those above
     recipes      by name
     deep_seeds   training seeds of ResNet20
+    sea_seeds    training seeds of the small nets that learn scenes in notebook 06
     folds        how many times classes are held out, others each time
     loop_epochs  how long post A's loop is run
     resamples    of a bootstrap within one net
@@ -50,11 +57,14 @@ class Plan(NamedTuple):
     draws        halvings by which the stability of groups of images is judged
     pairs        pairs of images by which distances are explained
     explored     how many images the explorer in a notebook shows
+    looked       images by which attention maps are judged where many passes are needed
+    score_cams   images for which Score-CAM is made, which needs a pass for each channel
     """
 
     seeds: tuple[int, ...]
     five_seeds: tuple[int, ...]
     deep_seeds: tuple[int, ...]
+    sea_seeds: tuple[int, ...]
     folds: int
     recipes: dict[str, Recipe]
     loop_epochs: int
@@ -65,6 +75,8 @@ class Plan(NamedTuple):
     draws: int
     pairs: int
     explored: int
+    looked: int
+    score_cams: int
 
 
 def plan_for(settings) -> Plan:
@@ -76,6 +88,7 @@ def plan_for(settings) -> Plan:
             five[:3],
             five,
             five[:3],
+            sea_seeds=five,
             folds=5,
             recipes=recipes,
             loop_epochs=5,
@@ -86,12 +99,15 @@ def plan_for(settings) -> Plan:
             draws=10,
             pairs=200_000,
             explored=240,
+            looked=500,
+            score_cams=500,
         )
     recipes = {name: shorter(name, recipe) for name, recipe in recipes.items()}
     return Plan(
         five[:3],
         five,
-        five[:1],
+        five[:3],
+        sea_seeds=five[:3],
         folds=2,
         recipes=recipes,
         loop_epochs=2,
@@ -102,6 +118,8 @@ def plan_for(settings) -> Plan:
         draws=3,
         pairs=20_000,
         explored=200,
+        looked=24,
+        score_cams=16,
     )
 
 
@@ -143,6 +161,20 @@ POST_B = Recipe(
     keep="last",
 )
 
+# Of scenes, whatever the run's own images are, and of whales. Nothing is chosen, so the last
+# weights are kept.
+SEA = Recipe(
+    epochs=12,
+    batch=32,
+    optimiser="AdamW",
+    rate=3e-3,
+    schedule="one-cycle",
+    augment=("flip",),
+    precision="bfloat16",
+    channels_last=True,
+    keep="last",
+)
+
 
 def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
     wider = tuple("shift4" if name == "shift2" else name for name in augment)
@@ -168,12 +200,15 @@ def full_recipes(augment: tuple[str, ...]) -> dict[str, Recipe]:
         "LeNet5, scenes": replace(ours, epochs=8, batch=128, augment=("flip", "shift2")),
         "linear": replace(ours, epochs=10, precision="float32", channels_last=False),
         "ResNet20": replace(RESIDUAL, epochs=60, augment=wider, points=RESIDUAL_POINTS),
+        "ResNet20, scenes": replace(RESIDUAL, epochs=3, augment=("flip", "shift4")),
         "ResNet20, two classes": replace(RESIDUAL, epochs=10, augment=wider),
         "SmallCNN, two classes": replace(
             ours, epochs=30, batch=128, augment=POST_B.augment, points=(1, 2, 5, 10, 30)
         ),
         "photographs": PHOTOGRAPHS,
         "ResNet50, post B": POST_B,
+        "SmallCNN, sea": SEA,
+        "SmallCNN, sea, erasing": replace(SEA, augment=(*SEA.augment, "cutout16")),
     }
 
 
@@ -185,22 +220,30 @@ QUICK_EPOCHS = {
     "SmallCNN, ours": 4,
     "LeNet5, scenes": 6,
     "linear": 4,
-    "ResNet20": 3,
+    "ResNet20": 6,
+    "ResNet20, scenes": 2,
     "ResNet20, two classes": 3,
     "SmallCNN, two classes": 8,
     "photographs": 2,
     "ResNet50, post B": 1,
+    "SmallCNN, sea": 5,
+    "SmallCNN, sea, erasing": 5,
 }
 
 
+# So deep a net needs more steps than few images in large batches give.
+QUICK_BATCH = {"ResNet20": 32}
+
+
 def shorter(name: str, recipe: Recipe) -> Recipe:
-    epochs = QUICK_EPOCHS[name]
+    epochs, batch = QUICK_EPOCHS[name], QUICK_BATCH.get(name, recipe.batch)
     points = ()
     if recipe.points == every_epoch(recipe.epochs):
         points = every_epoch(epochs)
     elif recipe.points:
         points = (*(point for point in recipe.points if point < epochs), epochs)
-    return replace(recipe, epochs=epochs, points=points)
+    rate = recipe.rate * batch / recipe.batch
+    return replace(recipe, epochs=epochs, points=points, batch=batch, rate=rate)
 
 
 def images_of(splits: Splits, settings) -> Splits:

@@ -243,9 +243,21 @@ def drifted(run: Trained, imageset: ImageSet, spec: Sequence[str], seed: int) ->
 
 
 def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tensor]] | None:
-    """Our net for photographs of cats and dogs (it ships), and photographs of neither, by kind.
+    """Our net for photographs of cats and dogs, and photographs of neither, by kind.
 
     None in the quick profile and where the photographs of either are not at hand.
+    """
+    found = photograph_net(settings, plan)
+    sets = elsewhere(found[1], replace(settings, dataset="catdog")) if found else {}
+    if "photographs" not in sets:
+        return None
+    return ask(*found), sets
+
+
+def photograph_net(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
+    """Our net for photographs of cats and dogs (it ships), and these.
+
+    None in the quick profile and where the photographs are not at hand.
     """
     asked = replace(settings, dataset="catdog")
     try:
@@ -254,11 +266,7 @@ def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tens
         data = None
     if data is None:
         return None
-    sets = elsewhere(data, asked)
-    if "photographs" not in sets:
-        return None
-    run = train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0]
-    return ask(run, data), sets
+    return train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0], data
 
 
 def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:

@@ -60,7 +60,8 @@ def dots(
     limits = limits or _limits(intervals, marks.values())
     # Bold titles are about a tenth wider.
     left = 24 + int(1.1 * min(NAME_PIXELS, max(text_width(name, SIZE) for name, _ in rows)))
-    width = ROOM - left - 150
+    longest = max(text_width(_in_words(interval, shares), SIZE) for interval in intervals)
+    width = ROOM - left - max(150, int(longest) + 24)
     flags = _flags(marks, limits, width)
     top = 14 + FLAG * (1 + max((level for *_, level in flags), default=-1))
     figure = blank(ROOM, top + ROW * len(rows) + 50)
@@ -103,8 +104,12 @@ def _row(ax: Axes, row: int, name: str, interval, shares: bool) -> None:
     if interval is not None:
         ax.plot((interval.low, interval.high), (row, row), color=BLUE, linewidth=3, alpha=0.5)
         ax.plot(interval.value, row, "o", color=BLUE, markersize=7)
-        number = percent_range(interval) if shares else _number(interval)
-        ax.annotate(number, (1, row), (12, 0), va="center_baseline", **place)
+        words = _in_words(interval, shares)
+        ax.annotate(words, (1, row), (12, 0), va="center_baseline", **place)
+
+
+def _in_words(interval, shares: bool) -> str:
+    return percent_range(interval) if shares else _number(interval)
 
 
 def _number(interval) -> str:

@@ -372,13 +372,16 @@ def _worth_title(ax: Axes, name: str, table: pd.DataFrame, top: float) -> None:
 
 
 def probe_curve(
-    runs: Mapping[str, Mapping], marks: Mapping[str, float] | None = None
+    runs: Mapping[str, Mapping],
+    marks: Mapping[str, float] | None = None,
+    ylabel: str = "accuracy of a linear probe",
+    shares: bool = True,
 ) -> NotebookFigure:
-    """Accuracy of a linear probe by layer, with intervals: a line for each run, named at its end.
+    """A number by layer, with intervals: a line for each run, named at its end.
 
-    runs: such as "trained" and "untrained", to layer to interval (`value`, `low`, `high`, 0..1), in
-    the order of the layers, the same in each; marks: name to a level to compare with (chance, the
-    network itself).
+    runs: such as "trained" and "untrained", to layer to interval (`value`, `low`, `high`), in the
+    order of the layers, the same in each; marks: name to a level to compare with (chance, the
+    network itself); shares: 0..1, written in percent.
     """
     layers = list(next(iter(runs.values()), ()))
     if not layers or any(list(run) != layers for run in runs.values()):
@@ -394,8 +397,9 @@ def probe_curve(
     for name, level in marks.items():
         ax.axhline(level, color=MARK, linewidth=1.2, linestyle=DASHES, zorder=1)
         ends.append((level, name, MARK))
-    ax.set_ylabel("accuracy of a linear probe")
-    percent_axis(ax.yaxis)
+    ax.set_ylabel(ylabel)
+    if shares:
+        percent_axis(ax.yaxis)
     ax.grid(axis="y")
     _name_ends(ax, ends)
     return ax.figure

@@ -222,6 +222,22 @@ def test_a_batch_gives_what_each_image_gives_alone(model, images, method):
 
 
 @each_method
+@pytest.mark.parametrize("targets", [None, torch.zeros(0, dtype=torch.int64)], ids=["none", "0"])
+def test_no_images_have_no_maps(model, images, method, targets):
+    expected = method(model, images, layer="last" if method is not cam else "relu")
+    found = method(model, images[:0], targets, "last" if method is not cam else "relu")
+    assert found.shape == (0, *expected.shape[1:])
+    assert found.dtype == expected.dtype
+
+
+def test_no_images_have_no_maps_in_one_pass_and_no_areas(model, images):
+    for maps in one_pass(model, images[:0]).values():
+        assert upsample(normalised(rectified(maps)), (12, 12)).shape == (0, 12, 12)
+        assert flat(maps).shape == (0,)
+        assert [area(maps).shape for area in AREAS] == [(0,)] * 3
+
+
+@each_method
 def test_no_targets_means_the_predicted_class(model, images, method):
     predicted = model.eval()(images).argmax(1)
     assert torch.equal(method(model, images), method(model, images, predicted))

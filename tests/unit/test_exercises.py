@@ -59,6 +59,15 @@ def auroc(known, unknown):
     return (more + equal / 2).mean()
 
 
+def reach(weights, bias):
+    return weights.clamp(min=0).sum() + bias
+
+
+def one_class(labels):
+    same = (labels[:, None] == labels).sum() - len(labels)
+    return same / (len(labels) * (len(labels) - 1))
+
+
 LABELS = torch.tensor([0, 0, 0, 1])
 
 
@@ -83,6 +92,9 @@ LABELS = torch.tensor([0, 0, 0, 1])
         (exercises.check_auroc, auroc, ()),
         (exercises.check_auroc, lambda a, b: auroc(a, b).item(), ()),
         (exercises.check_fewest, 99, ()),
+        (exercises.check_reach, reach, ()),
+        (exercises.check_one_class, one_class, ()),
+        (exercises.check_fewest_lost, 12, ()),
         (exercises.check_fewest, 99.0, ()),
     ],
 )
@@ -158,6 +170,24 @@ def test_a_right_answer_passes_and_none_does_not(check, answer, rest):
         (exercises.check_fewest, 19, (), "for 5 %"),
         (exercises.check_fewest, 98, (), "one of the n"),
         (exercises.check_fewest, math.inf, (), "one of the n"),
+        (exercises.check_reach, lambda w, b: w.sum() + b, (), "white image"),
+        (exercises.check_reach, lambda w, b: reach(w, 0), (), "bias is added to every"),
+        (exercises.check_reach, lambda w, b: reach(w, -b), (), "not subtracted"),
+        (exercises.check_reach, lambda w, b: reach(w.abs(), b), (), "leave it out"),
+        (exercises.check_reach, lambda w, b: w.max() + b, (), "it is 3.75, not 2.00"),
+        (exercises.check_one_class, lambda x: (x[:, None] == x).float().mean(), (), "with itself"),
+        (exercises.check_one_class, lambda x: 15 * one_class(x), (), "of how many"),
+        (exercises.check_one_class, lambda x: one_class(x) / 2, (), "counts once above"),
+        (exercises.check_one_class, lambda x: 0.5, (), "4 of 15 pairs, not 0.500"),
+        (exercises.check_fewest_lost, 6, (), "for one channel"),
+        (exercises.check_fewest_lost, 11, (), "both sides"),
+        (exercises.check_fewest_lost, 13, (), "for which n"),
+        (exercises.check_pointing, lambda maps, masks: masks.any(-1).any(-1), (), "beside"),
+        (exercises.check_pointing, lambda maps, masks: masks, (), "one answer"),
+        (exercises.check_pointing, lambda maps, masks: (maps * masks).amax((1, 2)) > 1, (), "zero"),
+        (exercises.check_area_holding, lambda map: 0, (), "divided by"),
+        (exercises.check_area_holding, lambda map: 0.5, (), "one cell holds"),
+        (exercises.check_area_holding, lambda map: 0.25, (), "even map"),
     ],
 )
 def test_a_wrong_answer_gets_its_hint(check, answer, rest, hint):
@@ -182,3 +212,76 @@ def test_hints_do_not_give_the_fewest_images_away():
         with pytest.raises(NotYetError) as told:
             exercises.check_fewest(answer)
         assert "99" not in str(told.value).replace("0.99", "")
+
+
+@pytest.mark.parametrize(
+    ("together", "within", "told"),
+    [(0.8, 0.8, "Within a class"), (0.81, 0.0, "smaller"), (0.5, 0.0, "Of which class")],
+)
+def test_wrong_deltas_get_their_hints(together, within, told):
+    with pytest.raises(NotYetError, match=told):
+        exercises.check_confounded(together, within)
+
+
+def test_areas_are_added_from_the_brightest_cell():
+    with pytest.raises(NotYetError, match="come first"):
+        exercises.check_area_holding(unsorted_area)
+
+
+def unsorted_area(map):
+    held = map.flatten().cumsum(0)
+    return ((held < 0.8 * held[-1]).sum() + 1) / len(held)
+
+
+def test_right_answers_of_notebook_05_are_right(capsys):
+    exercises.check_pointing(
+        lambda maps, masks: masks.flatten(1).gather(1, maps.flatten(1).argmax(1)[:, None])[:, 0]
+    )
+    exercises.check_area_holding(
+        lambda map: unsorted_area(map.flatten().sort(descending=True).values)
+    )
+    exercises.check_confounded(0.8, 0.0)
+    assert capsys.readouterr().out.count("Right") == 3
+
+
+def class_map(weights, maps, classes):
+    return torch.einsum("nk,nkhw->nhw", weights[classes], maps)
+
+
+def shared(train, validation):
+    known = set(train) - {None}
+    return sum(who in known for who in validation) / len(validation)
+
+
+def test_right_answers_of_notebook_06_are_right(capsys):
+    exercises.check_class_map(class_map)
+    exercises.check_shared(shared)
+    exercises.check_at_sea(0.25 * 0.9 + 0.75 * 0.6)
+    assert capsys.readouterr().out.count("Right") == 3
+
+
+@pytest.mark.parametrize(
+    ("check", "answer", "hint"),
+    [
+        (exercises.check_class_map, ..., "no answer"),
+        (exercises.check_class_map, lambda w, m, k: torch.einsum("ck,nkhw->nchw", w, m), "of its"),
+        (exercises.check_class_map, lambda w, m, k: m[:, 0, 0], "Shape"),
+        (exercises.check_class_map, lambda *a: class_map(*a) / 2, "over places"),
+        (exercises.check_class_map, lambda *a: class_map(*a).relu(), "below zero"),
+        (exercises.check_class_map, lambda w, m, k: class_map(w, m, k * 0 + 1), "first image"),
+        (exercises.check_class_map, lambda w, m, k: m.sum(1), "by its weight"),
+        (exercises.check_shared, lambda t, v: sum(x in t for x in v) / len(v), "missing name"),
+        (exercises.check_shared, lambda t, v: 2 / 3, "Count images"),
+        (exercises.check_shared, lambda t, v: 0.75, "without a name are"),
+        (exercises.check_shared, lambda t, v: 0.2, "three of five"),
+        (exercises.check_shared, lambda t, v: 0.6, "Nobody knows"),
+        (exercises.check_at_sea, 67.5, "a share"),
+        (exercises.check_at_sea, 0.9, "random split"),
+        (exercises.check_at_sea, 0.75, "half and half"),
+        (exercises.check_at_sea, 0.825, "not three quarters"),
+        (exercises.check_at_sea, 0.5, "Weigh both"),
+    ],
+)
+def test_wrong_answers_of_notebook_06_get_their_hints(check, answer, hint):
+    with pytest.raises(NotYetError, match=hint):
+        check(answer)

@@ -21,10 +21,15 @@ from helpers.methods.feature_maps import (
     linear_probe,
     lost_p,
     most_exciting,
+    patches,
+    pixel_readers,
+    pixels_recovered,
     pooled_features,
     reach,
+    read_pixels,
     receptive_fields,
     silenced,
+    uniform_maps,
 )
 from helpers.network.models import build
 
@@ -78,6 +83,9 @@ def untouched(model):
     return model.training and not any(module._forward_hooks for module in model.modules())
 
 
+# Fields for 3 x 4 cells, as if each saw 3 x 3 pixels of its own.
+THIRDS = [[[3 * i, 3 * j, 3 * i + 3, 3 * j + 3] for j in range(4)] for i in range(3)]
+WHOLE = {"last": torch.tensor(THIRDS)}
 CALLS = {
     "maps": lambda model, images, labels: feature_maps(model, images, ["last"]),
     "pooled": lambda model, images, labels: pooled_features(model, images, ["last"]),
@@ -85,6 +93,8 @@ CALLS = {
     "exciting": lambda model, images, labels: most_exciting(model, images, "last"),
     "silenced": lambda model, images, labels: silenced(model, images, labels, "last"),
     "bridged": lambda model, images, labels: silenced(model, images, labels, "bridged"),
+    "uniform": lambda model, images, labels: uniform_maps(model, images, ["last"]),
+    "readers": lambda model, images, labels: pixel_readers(model, images, WHOLE),
     "fields": lambda model, images, labels: receptive_fields(model, "last", (10, 12)),
 }
 
@@ -368,6 +378,129 @@ def test_fields_of_lenet_and_of_what_sees_all():
     assert fields[1, 2].tolist() == [4, 8, 20, 24]
     pooled = receptive_fields(build("ResNet20", 2), "pool", (8, 16))
     assert pooled.tolist() == [[[0, 0, 8, 16]]]
+
+
+def test_uniform_are_the_maps_without_a_second_number():
+    images = some_red()
+    images[2] = 0.3
+    found = uniform_maps(Channels(), images, ["mixed", "relu"], batch=2)
+    single = torch.arange(9) == 2
+    for channel, expected in enumerate([single, single, single, single | True, single | True]):
+        assert torch.equal(found["mixed"][:, channel], expected)
+    assert torch.equal(found["relu"][:, 1], single | True)
+    # Red is above 0.9 in one image alone.
+    assert found["relu"][:, 5].tolist() == [True] * 4 + [False] + [True] * 4
+    assert torch.equal(found["relu"].all(0), dead_channels(Channels(), images, ["relu"])["relu"])
+
+
+def test_a_map_of_a_single_cell_is_not_uniform():
+    model = nn.Sequential(nn.Conv2d(3, 4, 5))
+    assert not uniform_maps(model, draw(3, 3, 5, 5), ["0"])["0"].any()
+
+
+SMALL = ("relu1", "pool1", "relu2", "pool2")
+
+
+def test_patches_tile_the_image_in_the_middle_of_the_fields():
+    model = build("SmallCNN", 2, side=26)
+    for name, step, corner in zip(SMALL, (1, 2, 2, 4), (1, 1, 3, 3), strict=True):
+        fields = receptive_fields(model, name, (26, 26))
+        found = patches(fields)
+        rows, columns = torch.meshgrid(*map(torch.arange, found.shape[:2]), indexing="ij")
+        first = corner + step * torch.stack([rows, columns], 2)
+        assert torch.equal(found, torch.cat([first, first + step], 2))
+        margins = found[..., :2] - fields[..., :2], fields[..., 2:] - found[..., 2:]
+        assert (margins[0] - margins[1]).abs().max() <= 1
+
+
+def test_a_single_cell_has_all_of_its_field():
+    fields = receptive_fields(build("SmallCNN", 2, side=10), "pool2", (10, 10))
+    assert patches(fields).tolist() == [[[0, 0, 10, 10]]]
+
+
+def test_patches_of_cells_that_see_unequally_much_are_refused():
+    with pytest.raises(ValueError, match="without padding"):
+        patches(receptive_fields(build("ResNet20", 2), "relu1", (8, 8)))
+
+
+def pictures_of(n, seed, side=14):
+    """Images with structure: bytes, coarse noise and a little fine noise."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(n, 3, 4, 4, generator=generator)
+    fine = torch.rand(n, 3, side, side, generator=generator)
+    return 0.8 * F.interpolate(coarse, size=(side, side), mode="bilinear") + 0.2 * fine
+
+
+class Shuffled(nn.Module):
+    """Patches of 2 x 2 pixels as 12 mixed channels and 2 dead; the image's border is left out."""
+
+    def __init__(self):
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        weight = torch.randn(12, 3, 2, 2, generator=generator)
+        self.mixed = nn.Conv2d(3, 14, 2, stride=2)
+        self.mixed.weight.data = torch.cat([weight, torch.zeros(2, 3, 2, 2)])
+
+    def forward(self, images):
+        return self.mixed(images[:, :, 1:-1, 1:-1])
+
+
+@pytest.mark.parametrize("batch", [3, 128])
+def test_pixels_that_the_cells_hold_are_read_back(batch):
+    model, learnt, asked = Shuffled(), pictures_of(40, 0), pictures_of(10, 1)
+    fields = {"mixed": receptive_fields(model, "mixed", (14, 14))}
+    readers = pixel_readers(model, learnt, fields, batch)
+    assert (readers["mixed"].corner, readers["mixed"].step) == ((1, 1), (2, 2))
+    read = read_pixels(model, asked, readers, batch)["mixed"]
+    torch.testing.assert_close(read, asked[:, :, 1:13, 1:13].permute(0, 2, 3, 1), atol=1e-3, rtol=0)
+    found = pixels_recovered(model, asked, readers, batch)["mixed"]
+    assert found.missed.shape == (10,)
+    assert found.missed.sum() < 1e-4 * found.spread.sum()
+
+
+def test_what_is_recovered_is_the_share_of_variance_by_hand():
+    model, learnt, asked = build("SmallCNN", 3, 0, side=14), pictures_of(60, 0), pictures_of(20, 1)
+    fields = {name: receptive_fields(model, name, (14, 14)) for name in ("relu1", "pool2")}
+    found = pixels_recovered(model, asked, pixel_readers(model, learnt, fields))
+    maps = {part: feature_maps(model, x, list(fields)) for part, x in (("l", learnt), ("a", asked))}
+    for name, corner, step in (("relu1", 1, 1), ("pool2", 3, 4)):
+        cells = [maps[part][name].permute(0, 2, 3, 1).flatten(0, 2).double() for part in "la"]
+        side = maps["l"][name].shape[2]
+        pixels = [
+            torch.stack(
+                [
+                    x[
+                        n,
+                        :,
+                        corner + step * i : corner + step * (i + 1),
+                        corner + step * j : corner + step * (j + 1),
+                    ].flatten()
+                    for n in range(len(x))
+                    for i in range(side)
+                    for j in range(side)
+                ]
+            ).double()
+            for x in (learnt, asked)
+        ]
+        cells = [torch.cat([x, torch.ones(len(x), 1)], 1) for x in cells]
+        weights = torch.linalg.lstsq(cells[0], pixels[0], driver="gelsd").solution
+        missed = (cells[1] @ weights - pixels[1]).square()
+        spread = (pixels[0].mean(0) - pixels[1]).square()
+        each = [x.view(20, -1).sum(1) for x in (missed, spread)]
+        torch.testing.assert_close(found[name].spread, each[1])
+        torch.testing.assert_close(found[name].missed, each[0], rtol=1e-3, atol=1e-3)
+
+
+def test_a_dead_layer_recovers_nothing_and_averages_what_averages_can():
+    blank, learnt, asked = Shuffled(), pictures_of(40, 0), pictures_of(10, 1)
+    fields = {"mixed": receptive_fields(blank, "mixed", (14, 14))}
+    nn.init.zeros_(blank.mixed.weight)
+    found = pixels_recovered(blank, asked, pixel_readers(blank, learnt, fields))["mixed"]
+    torch.testing.assert_close(found.missed, found.spread)
+    averages = nn.Sequential(nn.AvgPool2d(2))
+    fields = {"0": receptive_fields(averages, "0", (14, 14))}
+    found = pixels_recovered(averages, asked, pixel_readers(averages, learnt, fields))["0"]
+    assert 0.5 < 1 - found.missed.sum() / found.spread.sum() < 0.98
 
 
 def blobs(n, numbers, seed, spread=1.0):

@@ -162,11 +162,33 @@ def test_bigger_images(name):
         ({"name": "ResNet18", "weights": "imagenet", "init": "keras"}, "and init='torch'"),
         ({"std": (1, 0, 1)}, "std positive"),
         ({"mean": (0.5,)}, "three floats"),
+        ({"dropout": 0.25}, "dropout goes with SmallCNN: LeNet5 has no place"),
+        ({"name": "SmallCNN", "dropout": 1}, "below 1, not 1"),
+        ({"name": "SmallCNN", "dropout": -0.1}, "at least 0"),
     ],
 )
 def test_impossible_networks_are_refused(arguments, says):
     with pytest.raises(ValueError, match=says):
         build(**{"name": "LeNet5", "classes": 10} | arguments)
+
+
+def test_dropout_is_behind_both_pools_and_the_last_relu_and_changes_no_weight():
+    plain, regularised = build("SmallCNN", 10, 3), build("SmallCNN", 10, 3, dropout=0.25)
+    assert plain.state_dict().keys() == regularised.state_dict().keys()
+    assert same(plain, regularised)
+    kinds = {name: type(layer) for name, layer in plain.named_children()}
+    assert list(kinds) == list(dict(build("SmallCNN", 10, dropout=0.0).named_children()))
+    names = list(dict(regularised.named_children()))
+    for before, dropout in (("pool1", "dropout1"), ("pool2", "dropout2"), ("relu3", "dropout3")):
+        assert names.pop(names.index(before) + 1) == dropout
+        assert regularised.get_submodule(dropout).p == 0.25
+    assert names == list(kinds)
+
+
+def test_dropout_is_on_in_training_alone(images):
+    plain, regularised = build("SmallCNN", 10), build("SmallCNN", 10, dropout=0.5)
+    assert torch.equal(regularised.eval()(images), plain(images))
+    assert not torch.allclose(regularised.train()(images), plain(images))
 
 
 def test_models_standardise_and_carry_the_moments(images):

@@ -21,6 +21,7 @@ from helpers.series import nets
 from helpers.series.nets import (
     as_it_ended,
     deep,
+    posts_cnn,
     scores_of,
     signatures_at,
     small_cnn,
@@ -306,6 +307,7 @@ def test_other_seeds_may_be_asked_for_and_give_the_same_nets(plan, settings):
 
 
 def test_the_deep_net_is_of_the_seeds_that_the_plan_has_for_it(plan, settings):
+    settings = replace(settings, dataset="digits")
     recipe = Recipe(epochs=1, batch=64, rate=1e-2)
     plan = plan._replace(recipes={"ResNet20": recipe}, deep_seeds=(6, 2))
     runs, said = deep(SPLITS, plan, settings), []
@@ -319,3 +321,59 @@ def test_the_deep_net_is_of_the_seeds_that_the_plan_has_for_it(plan, settings):
     parts = (SPLITS.train, SPLITS.validation, recipe, settings)
     load_or_train("ResNet20", *parts, seed=2, say=said.append, mean=mean, std=std)
     assert "loaded" in said[0]
+
+
+def test_quick_takes_the_deep_nets_of_all_images_where_they_ship(plan, settings, monkeypatch):
+    whole, quick = (Recipe(epochs=n, batch=64, rate=1e-2) for n in (2, 1))
+    full = plan._replace(recipes={"ResNet20, scenes": whole})
+    few = plan._replace(recipes={"ResNet20, scenes": quick}, deep_seeds=(3, 1))
+    monkeypatch.setattr(nets, "load", lambda *args, **rest: SPLITS)
+    monkeypatch.setattr(nets, "plan_for", lambda asked: full if asked.full else few)
+    some = Splits(*(part.subset(range(len(part) // 2), "some") for part in SPLITS))
+
+    def epochs():
+        return [run.card["epochs"] for run in deep(some, few, settings)]
+
+    assert epochs() == [1, 1]
+    train("ResNet20", "ResNet20, scenes", SPLITS, full, settings, (1,))
+    assert epochs() == [2]
+    train("ResNet20", "ResNet20, scenes", SPLITS, full, settings, (3,))
+    assert epochs() == [2, 2]
+
+
+# SmallCNN by post E's recipe
+
+
+def test_the_posts_cnn_is_the_one_that_ships_for_cifar_10(plan, settings, monkeypatch):
+    asked = []
+    monkeypatch.setattr(nets, "load_or_train", lambda *parts, **rest: asked.append((parts, rest)))
+    recipe = full_recipes(("flip", "shift2"))["SmallCNN, post E"]
+    plan = plan._replace(recipes={"SmallCNN, post E": recipe}, seeds=(0, 1, 2))
+    posts_cnn(SPLITS, plan, settings)
+    cards = [read_finished(folder)[0] for folder in sorted(SHIPPED.glob("SmallCNN-*"))]
+    as_lists = json.loads(json.dumps(asdict(recipe)))
+    cards = [card for card in cards if card["options"] == {"init": "keras"}]
+    cards = [card for card in cards if card["recipe"] == as_lists]
+    assert [card["seed"] for card in cards] == [rest.pop("seed") for _, rest in asked]
+    for card, (parts, rest) in zip(cards, asked, strict=True):
+        assert parts == ("SmallCNN", *SPLITS[:2], recipe, settings)
+        assert list(rest.pop("watch")) == list(card["watched"])
+        assert rest == card["options"]
+
+
+def test_the_posts_cnn_with_dropout_is_another_net_and_found_again(plan, settings):
+    splits, recipe = splits_of(10), Recipe(epochs=1, batch=16, rate=1e-2)
+    plan = plan._replace(recipes={"SmallCNN, post E": recipe}, seeds=(5,))
+    (plain,) = posts_cnn(splits, plan, settings)
+    (dropped,) = posts_cnn(splits, plan, settings, dropout=0.5)
+    assert "dropout" not in plain.card["options"]
+    assert dropped.card["options"] == {"init": "keras", "dropout": 0.5}
+    assert not torch.equal(weights_of(plain.model), weights_of(dropped.model))
+    begun = [untrained(run, splits.test) for run in (plain, dropped)]
+    assert torch.equal(*map(weights_of, begun))
+    assert begun[1].dropout2.p == 0.5
+    said = []
+    (again,) = posts_cnn(splits, plan, settings, dropout=0.5, say=said.append)
+    assert "loaded" in said[0]
+    assert again.model.dropout1.p == 0.5
+    assert torch.equal(weights_of(again.model), weights_of(dropped.model))

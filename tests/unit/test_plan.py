@@ -53,10 +53,12 @@ def test_seeds_start_at_the_one_asked_for(settings):
 
 
 def test_digits_are_never_mirrored(settings):
-    # Notebook 02 looks at scenes beside any dataset, notebook 04 augments as the post did.
-    others = ("LeNet5, scenes", "photographs", "ResNet50, post B", "SmallCNN, two classes")
+    # Scenes stand beside any dataset, and notebook 04 augments as the post did.
+    others = ("photographs", "ResNet50, post B", "SmallCNN, two classes")
+    others += ("SmallCNN, sea", "SmallCNN, sea, erasing")
     for name, recipe in plan.plan_for(replace(settings, dataset="digits")).recipes.items():
-        assert "flip" not in recipe.augment or name in others, name
+        elsewhere = "scenes" in name or name in others
+        assert "flip" not in recipe.augment or elsewhere, name
 
 
 def test_the_settings_cell_says_what_each_profile_uses(settings):
@@ -70,6 +72,14 @@ def test_the_settings_cell_says_what_each_profile_uses(settings):
     assert all(
         text in full for text in ("full", "all images", "loop for 5", "100, 40", "44 points")
     )
+
+
+def test_a_deep_net_gets_smaller_batches_in_the_quick_profile_at_a_rate_to_match(settings):
+    full = plan.plan_for(replace(settings, profile="full")).recipes["ResNet20"]
+    quick = plan.plan_for(settings).recipes["ResNet20"]
+    assert quick.batch < full.batch
+    assert quick.rate / quick.batch == pytest.approx(full.rate / full.batch)
+    assert quick.points[-1] == quick.epochs
 
 
 def test_notebook_02_says_what_it_compares(settings):
@@ -112,10 +122,36 @@ def test_notebook_04_says_how_much_it_trains(settings):
         assert f"classes, {end} resamples" in line
 
 
+def test_notebook_07_says_what_it_trains(settings):
+    splits = Splits(*(imageset(10) for _ in range(4)))
+    text = opening.described("07", settings, splits, plan.plan_for(settings))
+    assert max(map(len, text.splitlines())) < 80
+    text = text.replace("\n" + " " * 9, " ")
+    for profile in ("quick", "full"):
+        planned = plan.plan_for(replace(settings, profile=profile))
+        epochs = planned.recipes["SmallCNN, post E"].epochs
+        seeds = ", ".join(map(str, planned.deep_seeds))
+        assert (
+            f"SmallCNN for at most {epochs} epochs, without dropout and with; ResNet20, seeds "
+            f"{seeds}; {planned.resamples:,} resamples" in text
+        )
+
+
+def test_notebook_06_says_what_it_trains(settings):
+    splits = Splits(*(imageset(10) for _ in range(4)))
+    text = opening.described("06", settings, splits, plan.plan_for(settings))
+    assert max(map(len, text.splitlines())) < 80
+    text = text.replace("\n" + " " * 9, " ")
+    for profile, seeds in (("quick", "0, 1, 2"), ("full", "0, 1, 2, 3, 4")):
+        planned = plan.plan_for(replace(settings, profile=profile))
+        assert f"seeds {seeds}; " in text
+        assert f"SmallCNN for {planned.recipes['SmallCNN, sea'].epochs} epochs on scenes" in text
+
+
 def test_the_dear_net_has_fewer_seeds_and_classes_are_held_out_fewer_times(settings):
     settings = replace(settings, seed=4)
     quick, full = (plan.plan_for(replace(settings, profile=name)) for name in ("quick", "full"))
-    assert (quick.deep_seeds, quick.folds) == ((4,), 2)
+    assert (quick.deep_seeds, quick.folds) == ((4, 5, 6), 2)
     assert (full.deep_seeds, full.folds) == ((4, 5, 6), 5)
 
 

@@ -20,6 +20,7 @@ from helpers.show.galleries import causes, error_gallery, strip
 from helpers.show.images import rgb
 from helpers.show.rejection import coverage_band, detection_matrix, risk_coverage
 from helpers.show.style import NO_BREAK, NotebookFigure, apply_style, class_colour, encode
+from tests.unit.reading import assert_readable, shown_texts
 
 NAN = float("nan")
 TWO = ["cats", "dogs"]
@@ -100,41 +101,6 @@ FIGURES = {
     "causes": lambda names: causes(intervals(names[:4]), {names[0]: solid(20), names[1]: []}),
     "causes alone": lambda names: causes(intervals(names[:4])),
 }
-
-
-def shown_texts(figure):
-    ticks = {id(t) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for t in beyond(axis)}
-    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
-    return [t for t in texts if id(t) not in ticks and (t.axes is None or t.axes.get_visible())]
-
-
-def beyond(axis):
-    """Labels of ticks outside of the limits, which are not drawn."""
-    low, high = sorted(axis.get_view_interval())
-    slack = 1e-9 * (high - low)
-    outside = [
-        tick
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        if not low - slack <= tick.get_loc() <= high + slack
-    ]
-    return [label for tick in outside for label in (tick.label1, tick.label2)]
-
-
-def assert_readable(figure):
-    """Every text lies inside the figure, and no two upright ones overlap."""
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    texts = shown_texts(figure)
-    boxes = np.array([text.get_window_extent().extents for text in texts])
-    outside = (boxes[:, :2] < -1).any(1) | (boxes[:, 2:] > np.add(figure.bbox.max, 1)).any(1)
-    assert [texts[k].get_text() for k in np.flatnonzero(outside)] == []
-    upright = [k for k, text in enumerate(texts) if text.get_rotation() == 0]
-    # Two pixels of slack: boxes hold the font's full height, whatever the letters.
-    clear = boxes[upright][:, None, 2:] - 2 <= boxes[upright][None, :, :2] + 2
-    clear = clear.any(-1) | clear.any(-1).T
-    np.fill_diagonal(clear, True)
-    touching = [[texts[upright[k]].get_text() for k in pair] for pair in np.argwhere(~clear)]
-    assert touching == []
 
 
 @pytest.mark.parametrize("names", [TWO, TEN, WHALES], ids=["2", "10", "23 long"])

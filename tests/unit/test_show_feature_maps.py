@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 
 from helpers.show.feature_maps import (
     FROM_ZERO,
@@ -35,6 +33,7 @@ from helpers.show.style import (
     class_colour,
     encode,
 )
+from tests.unit.reading import assert_readable
 
 NAN = float("nan")
 # Maps of 2×2 and 4×4, sixteen in a row, are 52 pixels wide, with their frames 58.
@@ -101,42 +100,11 @@ FIGURES = {
 each_figure = pytest.mark.parametrize("make", FIGURES.values(), ids=list(FIGURES))
 
 
-def shown_texts(figure):
-    ticks = {id(t) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for t in beyond(axis)}
-    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
-    return [t for t in texts if id(t) not in ticks]
-
-
-def beyond(axis):
-    """Labels of ticks outside of the limits, which are not drawn."""
-    low, high = sorted(axis.get_view_interval())
-    slack = 1e-9 * (high - low)
-    outside = [
-        tick
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-        if not low - slack <= tick.get_loc() <= high + slack
-    ]
-    return [label for tick in outside for label in (tick.label1, tick.label2)]
-
-
 @each_figure
 def test_figures_are_readable(make):
-    """Every text lies inside the figure, and no two upright ones overlap."""
     figure = make()
     assert isinstance(figure, NotebookFigure)
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    texts = shown_texts(figure)
-    boxes = np.array([text.get_window_extent().extents for text in texts])
-    outside = (boxes[:, :2] < -1).any(1) | (boxes[:, 2:] > np.add(figure.bbox.max, 1)).any(1)
-    assert [texts[k].get_text() for k in np.flatnonzero(outside)] == []
-    upright = [k for k, text in enumerate(texts) if text.get_rotation() == 0]
-    # Two pixels of slack: boxes hold the font's full height, whatever the letters.
-    clear = boxes[upright][:, None, 2:] - 2 <= boxes[upright][None, :, :2] + 2
-    clear = clear.any(-1) | clear.any(-1).T
-    np.fill_diagonal(clear, True)
-    touching = [[texts[upright[k]].get_text() for k in pair] for pair in np.argwhere(~clear)]
-    assert touching == []
+    assert_readable(figure)
 
 
 @pytest.mark.parametrize("name", ["32 maps", "filters", "worth", "probes", "fields"])

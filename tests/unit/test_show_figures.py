@@ -6,12 +6,12 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 
 from helpers.show import classes as by_class
 from helpers.show import curves
 from helpers.show.style import ORANGE, apply_style, class_colour, encode
+from tests.unit.reading import assert_readable
 
 TEN = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 TWO = ["cats", "dogs"]
@@ -29,35 +29,6 @@ def look():
 def interval(value, low=None, high=None):
     nan = float("nan")
     return SimpleNamespace(value=value, low=nan if low is None else low, high=high or nan)
-
-
-def visible_texts(figure):
-    for ax in figure.axes:
-        if not ax.get_visible():
-            continue
-        yield from (ax.title, ax._left_title, ax._right_title, *ax.texts)
-        for axis in (ax.xaxis, ax.yaxis):
-            low, high = sorted(axis.get_view_interval())
-            yield axis.label
-            yield from (t.label1 for t in axis.get_major_ticks() if low <= t.get_loc() <= high)
-    yield from (text for legend in figure.legends for text in legend.get_texts())
-
-
-def assert_readable(figure):
-    """Every text lies inside the figure, and no two upright ones overlap."""
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    texts = [text for text in visible_texts(figure) if text.get_text() and text.get_visible()]
-    boxes = np.array([text.get_window_extent().extents for text in texts])
-    inside = (boxes[:, :2] >= -1).all() and (boxes[:, 2:] <= np.add(figure.bbox.max, 1)).all()
-    assert inside, [t.get_text() for t, box in zip(texts, boxes, strict=True) if box.min() < -1]
-    upright = boxes[[text.get_rotation() == 0 for text in texts]]
-    # A pixel of slack: boxes hold the font's full height, whatever the letters.
-    apart = upright[:, None, 2:] - 1 <= upright[None, :, :2] + 1
-    apart = apart.any(-1) | apart.any(-1).T
-    np.fill_diagonal(apart, True)
-    touching = [[texts[i].get_text() for i in pair] for pair in np.argwhere(~apart)]
-    assert apart.all(), touching
 
 
 def solid(colours, side=32):

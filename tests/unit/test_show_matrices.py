@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
-from matplotlib.text import Text
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
 
@@ -17,6 +15,7 @@ from helpers.show.agreement import choice_of_k, dots, lines_by_epoch, pairs_scat
 from helpers.show.maps import MOST_POINTS, apart, class_maps
 from helpers.show.matrices import divergence_map, in_words, matrices_beside, side_by_side
 from helpers.show.style import NotebookFigure, apply_style, class_colour, encode
+from tests.unit.reading import assert_readable
 
 NAN = float("nan")
 ONE, TWO = ["one"], ["cats", "dogs"]
@@ -99,42 +98,6 @@ FIGURES = {
         distances(len(names)), distances(len(names)), names, np.arange(len(names)) % 2, "x", "y"
     ),
 }
-
-
-def shown_texts(figure):
-    ticks = {id(t) for ax in figure.axes for axis in (ax.xaxis, ax.yaxis) for t in beyond(axis)}
-    texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
-    return [t for t in texts if id(t) not in ticks and shown(t)]
-
-
-def shown(text: Text) -> bool:
-    return text.axes is None or text.axes.get_visible()
-
-
-def beyond(axis):
-    """Labels of ticks outside of the limits, which are not drawn."""
-    low, high = sorted(axis.get_view_interval())
-    ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-    slack = 1e-9 * (high - low)
-    outside = [t for t in ticks if not low - slack <= t.get_loc() <= high + slack]
-    return [label for tick in outside for label in (tick.label1, tick.label2)]
-
-
-def assert_readable(figure):
-    """Every text lies inside the figure, and no two upright ones overlap."""
-    FigureCanvasAgg(figure)
-    figure.draw_without_rendering()
-    texts = shown_texts(figure)
-    boxes = np.array([text.get_window_extent().extents for text in texts])
-    outside = (boxes[:, :2] < -1).any(1) | (boxes[:, 2:] > np.add(figure.bbox.max, 1)).any(1)
-    assert [texts[k].get_text() for k in np.flatnonzero(outside)] == []
-    upright = [k for k, text in enumerate(texts) if text.get_rotation() == 0]
-    # Two pixels of slack: boxes hold the font's full height, whatever the letters.
-    clear = boxes[upright][:, None, 2:] - 2 <= boxes[upright][None, :, :2] + 2
-    clear = clear.any(-1) | clear.any(-1).T
-    np.fill_diagonal(clear, True)
-    touching = [[texts[upright[k]].get_text() for k in pair] for pair in np.argwhere(~clear)]
-    assert touching == []
 
 
 @pytest.mark.parametrize("names", [TWO, TEN, WHALES], ids=["2", "10", "23 long"])
