@@ -383,7 +383,8 @@ def linear_probe(
         if classes.shape != part.shape[:1]:
             raise ValueError(f"{len(part)} rows have labels {tuple(classes.shape)}: give one each")
     probe = _probe(min(COMPONENTS, *rows.shape), rows.shape[1], seed)
-    with warnings.catch_warnings(), THREADS.limit(limits=torch.get_num_threads()):
+    # On matrices so small two threads wait for each other longer than they work.
+    with warnings.catch_warnings(), THREADS.limit(limits=1):
         # The last steps towards the optimum change no prediction to speak of.
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # of a layer that is dead throughout

@@ -247,11 +247,11 @@ def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tens
 
     None in the quick profile and where the photographs of either are not at hand.
     """
-    found = photograph_net(settings, plan)
-    sets = elsewhere(found[1], replace(settings, dataset="catdog")) if found else {}
+    data = _cats_and_dogs(settings)
+    sets = elsewhere(data, replace(settings, dataset="catdog")) if data else {}
     if "photographs" not in sets:
         return None
-    return ask(*found), sets
+    return ask(_photograph_net(data, settings, plan), data), sets
 
 
 def photograph_net(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
@@ -259,14 +259,20 @@ def photograph_net(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | N
 
     None in the quick profile and where the photographs are not at hand.
     """
-    asked = replace(settings, dataset="catdog")
+    data = _cats_and_dogs(settings)
+    return (_photograph_net(data, settings, plan), data) if data else None
+
+
+def _cats_and_dogs(settings: Settings) -> Splits | None:
     try:
-        data = load(asked, say=quiet) if settings.full else None
+        return load(replace(settings, dataset="catdog"), say=quiet) if settings.full else None
     except FileNotFoundError:
-        data = None
-    if data is None:
         return None
-    return train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0], data
+
+
+def _photograph_net(data: Splits, settings: Settings, plan: Plan) -> Trained:
+    asked = replace(settings, dataset="catdog")
+    return train("ResNet20x2", "photographs", data, plan, asked, plan.seeds[:1])[0]
 
 
 def post_b(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | None:
