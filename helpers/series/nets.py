@@ -55,7 +55,7 @@ def deep(data: Splits, plan: Plan, settings: Settings) -> list[Trained]:
     """
     recipe = DEEP.get(settings.dataset, "ResNet20")
     found = _shipped_deep(recipe, plan, settings) if settings.dataset in SHIPS else []
-    return found or train("ResNet20", recipe, data, plan, settings, plan.deep_seeds)
+    return found or train("ResNet20", recipe, data, plan, settings, plan.seeds)
 
 
 # By dataset, where it is another than "ResNet20".
@@ -72,7 +72,7 @@ def _shipped_deep(recipe: str, plan: Plan, settings: Settings) -> list[Trained]:
         trained_before(
             "ResNet20", *data[:2], whole, settings, seed=seed, say=quiet, mean=mean, std=std
         )
-        for seed in plan.deep_seeds
+        for seed in plan.seeds
     ]
     return [run for run in runs if run]
 

@@ -110,7 +110,7 @@ def layers_kept(plan: Plan, images: str) -> str:
     epochs = plan.recipes["SmallCNN, post E"].epochs
     return (
         f"seeds {numbers(plan.seeds)}; {images}; SmallCNN for at most {epochs} epochs, without "
-        f"dropout and with; ResNet20, seeds {numbers(plan.deep_seeds)}; "
+        f"dropout and with; ResNet20, seeds {numbers(plan.seeds)}; "
         f"{plan.resamples:,} resamples"
     )
 
@@ -119,7 +119,7 @@ def attention(plan: Plan, images: str) -> str:
     """What notebook 05 does with the plan."""
     whole, scenes = (plan.recipes[name].epochs for name in ("ResNet20", "ResNet20, scenes"))
     return (
-        f"seeds {numbers(plan.deep_seeds)}; {images}; ResNet20 for {whole} epochs, on scenes for "
+        f"seeds {numbers(plan.seeds)}; {images}; ResNet20 for {whole} epochs, on scenes for "
         f"{scenes}, where none ships; many passes for {plan.looked} images, Score-CAM for "
         f"{plan.score_cams}"
     )

@@ -46,7 +46,6 @@ class Plan(NamedTuple):
     seeds        training seeds where a net is dear
     five_seeds   training seeds where it is cheap; the first are those above
     recipes      by name
-    deep_seeds   training seeds of ResNet20
     sea_seeds    training seeds of the small nets that learn scenes in notebook 06
     folds        how many times classes are held out, others each time
     loop_epochs  how long post A's loop is run
@@ -63,7 +62,6 @@ class Plan(NamedTuple):
 
     seeds: tuple[int, ...]
     five_seeds: tuple[int, ...]
-    deep_seeds: tuple[int, ...]
     sea_seeds: tuple[int, ...]
     folds: int
     recipes: dict[str, Recipe]
@@ -87,7 +85,6 @@ def plan_for(settings) -> Plan:
         return Plan(
             five[:3],
             five,
-            five[:3],
             sea_seeds=five,
             folds=5,
             recipes=recipes,
@@ -106,7 +103,6 @@ def plan_for(settings) -> Plan:
     return Plan(
         five[:3],
         five,
-        five[:3],
         sea_seeds=five[:3],
         folds=2,
         recipes=recipes,

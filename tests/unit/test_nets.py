@@ -309,7 +309,7 @@ def test_other_seeds_may_be_asked_for_and_give_the_same_nets(plan, settings):
 def test_the_deep_net_is_of_the_seeds_that_the_plan_has_for_it(plan, settings):
     settings = replace(settings, dataset="digits")
     recipe = Recipe(epochs=1, batch=64, rate=1e-2)
-    plan = plan._replace(recipes={"ResNet20": recipe}, deep_seeds=(6, 2))
+    plan = plan._replace(recipes={"ResNet20": recipe}, seeds=(6, 2))
     runs, said = deep(SPLITS, plan, settings), []
     assert [(run.card["model"], run.card["seed"]) for run in runs] == [
         ("ResNet20", 6),
@@ -326,7 +326,7 @@ def test_the_deep_net_is_of_the_seeds_that_the_plan_has_for_it(plan, settings):
 def test_quick_takes_the_deep_nets_of_all_images_where_they_ship(plan, settings, monkeypatch):
     whole, quick = (Recipe(epochs=n, batch=64, rate=1e-2) for n in (2, 1))
     full = plan._replace(recipes={"ResNet20, scenes": whole})
-    few = plan._replace(recipes={"ResNet20, scenes": quick}, deep_seeds=(3, 1))
+    few = plan._replace(recipes={"ResNet20, scenes": quick}, seeds=(3, 1))
     monkeypatch.setattr(nets, "load", lambda *args, **rest: SPLITS)
     monkeypatch.setattr(nets, "plan_for", lambda asked: full if asked.full else few)
     some = Splits(*(part.subset(range(len(part) // 2), "some") for part in SPLITS))

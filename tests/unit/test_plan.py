@@ -130,7 +130,7 @@ def test_notebook_07_says_what_it_trains(settings):
     for profile in ("quick", "full"):
         planned = plan.plan_for(replace(settings, profile=profile))
         epochs = planned.recipes["SmallCNN, post E"].epochs
-        seeds = ", ".join(map(str, planned.deep_seeds))
+        seeds = ", ".join(map(str, planned.seeds))
         assert (
             f"SmallCNN for at most {epochs} epochs, without dropout and with; ResNet20, seeds "
             f"{seeds}; {planned.resamples:,} resamples" in text
@@ -151,8 +151,8 @@ def test_notebook_06_says_what_it_trains(settings):
 def test_the_dear_net_has_fewer_seeds_and_classes_are_held_out_fewer_times(settings):
     settings = replace(settings, seed=4)
     quick, full = (plan.plan_for(replace(settings, profile=name)) for name in ("quick", "full"))
-    assert (quick.deep_seeds, quick.folds) == ((4, 5, 6), 2)
-    assert (full.deep_seeds, full.folds) == ((4, 5, 6), 5)
+    assert (quick.seeds, quick.folds) == ((4, 5, 6), 2)
+    assert (full.seeds, full.folds) == ((4, 5, 6), 5)
 
 
 @pytest.mark.parametrize(
