@@ -1,6 +1,7 @@
 """What training leaves on disk: a state to resume from, and the folder of a finished training.
 
-`python -m helpers.network.checkpoints FOLDER` puts a finished training among those that ship.
+`python -m helpers.network.checkpoints FOLDER [EPOCH ...]` puts a finished training among those that
+ship, with all its points or with those of these epochs.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -107,13 +108,17 @@ def read_finished(
     return card, tables, [(epoch, point_file(folder, epoch)) for epoch in card["points"]]
 
 
-def ship(folder: Path, to: Path = SHIPPED) -> Path:
+def ship(folder: Path, to: Path = SHIPPED, epochs: Sequence[float] = ()) -> Path:
     """Copy a finished training into `to`, weights rounded to half precision; returns its folder.
 
-    Its card says so in `stored`; what it says of accuracy was measured before. Raises what
-    `read_finished` raises.
+    Its card says so in `stored`; what it says of accuracy was measured before. Of its points come
+    along those of `epochs`, or all where none is named. Raises what `read_finished` raises, and
+    ValueError for an epoch that is no point.
     """
     card, tables, points = read_finished(folder)
+    if missing := set(epochs) - {epoch for epoch, _ in points}:
+        raise ValueError(f"{folder.name} kept no weights at epoch {sorted(missing)}")
+    points = [(epoch, file) for epoch, file in points if not epochs or epoch in epochs]
     card = {name: value for name, value in card.items() if name not in ("files", "sha256")}
     card["stored"] = "float16"
     with tempfile.TemporaryDirectory() as made:
@@ -146,5 +151,4 @@ def _sums(folder):
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(ship(Path(name)))
+    print(ship(Path(sys.argv[1]), epochs=[float(epoch) for epoch in sys.argv[2:]]))

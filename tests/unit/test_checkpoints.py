@@ -234,3 +234,18 @@ def test_what_is_shipped_is_found_under_the_same_key_and_rounded_to_half(train, 
     point, before = shipped.points[1][1], trained.points[1][1].name
     assert point.name == before
     load_weights(shipped.model, point)
+
+
+def test_shipping_takes_the_points_that_are_named(train, tmp_path):
+    trained, _ = train()
+    place = checkpoints.ship(folder_of(trained), tmp_path / "shipped", epochs=[0, 2])
+    card, _, points = read_finished(place)
+    assert [epoch for epoch, _ in points] == card["points"] == [0, 2]
+    assert len(list((place / "points").glob("*.safetensors"))) == 2
+
+
+def test_shipping_a_point_that_was_not_kept_is_an_error(train, tmp_path):
+    trained, _ = train()
+    with pytest.raises(ValueError, match=r"kept no weights at epoch \[1\]"):
+        checkpoints.ship(folder_of(trained), tmp_path / "shipped", epochs=[0, 1])
+    assert not (tmp_path / "shipped").exists()
