@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from helpers.datasets.imageset import ImageSet, split
+from helpers.datasets.imageset import ImageSet, Splits, split
+from helpers.datasets.load import load
 from helpers.methods.statistics import Interval, over_seeds, share_over_seeds, wilson_interval
 from helpers.methods.subcategories import image_features
 from helpers.network.models import channel_moments
 from helpers.network.training import load_or_train
-from helpers.series.animals import right_of
+from helpers.series.animals import right_of, together
 from helpers.series.nets import quiet
 from helpers.series.plan import Plan
 from helpers.settings import Settings
@@ -22,6 +24,20 @@ SHARES = {"train": 4, "validation": 1}
 SPLITS = ("at random", "by known individual", "by guessed individual")
 # Names of the photographs that come from another contest begin so.
 ELSEWHERE = "hwid2018_"
+
+
+def at_hand(data: Splits, settings: Settings) -> ImageSet | None:
+    """All photographs of whales: the run's own, or in the full profile those in the data folder.
+
+    None in the quick profile and where there are none.
+    """
+    if settings.dataset == "whales":
+        return together(data)
+    try:
+        found = load(replace(settings, dataset="whales"), say=quiet) if settings.full else None
+    except FileNotFoundError:
+        return None
+    return together(found) if found else None
 
 
 def groups_of(table: pd.DataFrame) -> dict[str, pd.Series]:

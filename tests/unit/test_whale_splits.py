@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers.datasets.imageset import ImageSet
+from helpers.datasets.imageset import ImageSet, Splits
 from helpers.series import whales
 from helpers.series.plan import plan_for
 from helpers.series.whales import (
@@ -52,6 +52,29 @@ def test_a_guess_counts_where_nobody_is_known(whole):
     assert guessed.notna().sum() == 57
     assert guessed[0] == "i0"
     assert guessed[56] == "i18"
+
+
+def test_whales_at_hand_are_loaded_in_full_and_those_of_the_run_are_taken(
+    whole, settings, monkeypatch
+):
+    asked = []
+
+    def load(settings, say):
+        asked.append(settings.dataset)
+        return Splits(*(whole.subset(range(k, 60, 4), "part") for k in range(4)))
+
+    monkeypatch.setattr(whales, "load", load)
+    assert whales.at_hand(None, settings) is None
+    found = whales.at_hand(None, replace(settings, profile="full"))
+    assert len(found) == 60
+    assert asked == ["whales"]
+    own = Splits(*[whole] * 4)
+    assert len(whales.at_hand(own, replace(settings, dataset="whales"))) == 240
+    assert asked == ["whales"]
+
+
+def test_without_photographs_there_are_no_whales(settings):
+    assert whales.at_hand(None, replace(settings, profile="full")) is None
 
 
 def test_a_table_without_individuals_knows_nobody():
