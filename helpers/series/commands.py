@@ -1,4 +1,4 @@
-"""What `./run` can do: run the series, make the book, save notebooks, open the lab, run the tests.
+"""What `./run` can do: run the series, make the book, save notebooks, open the lab, test, bench.
 
 Each command is a function from the repository's root and the rest of the line to an exit code.
 """
@@ -20,6 +20,8 @@ from pathlib import Path
 import nbformat
 
 from helpers.series import book, runner
+from helpers.series import pack as packing
+from helpers.series import student as handouts
 from helpers.settings import ROOT, Settings, read_settings
 
 Command = Callable[[Path, list[str]], int]
@@ -52,10 +54,12 @@ def read(arguments: list[str]) -> tuple[Command, list[str]]:
     for name, command in COMMANDS.items():
         what = command.__doc__.splitlines()[0]
         added = commands.add_parser(name, help=what, description=what, allow_abbrev=False)
-        if command in (series, notebooks):
+        if command is pack:
+            added.add_argument("folder", nargs="?", metavar="FOLDER", help="a new folder")
+        if command in (series, notebooks, student):
             added.add_argument("numbers", nargs="*", metavar="NN", help="like 01; all if none")
     name = parser.parse_known_args(arguments)[0].name
-    if COMMANDS[name] not in (lab, test):
+    if COMMANDS[name] not in (lab, test, bench):
         parser.parse_args(arguments)
     return COMMANDS[name], arguments[1:]
 
@@ -81,7 +85,15 @@ def notebooks(root: Path, numbers: list[str]) -> int:
     failed = [path.stem for path in paths if not run_in_place(path, root, settings)]
     if failed:
         say(f"Failed, and not saved: {', '.join(failed)}")
+    fill_in(root)
     return 1 if failed else 0
+
+
+def fill_in(root: Path) -> None:
+    from helpers.series import front_page
+
+    for page in front_page.write(root):
+        say(f"Written: {page}")
 
 
 def make_book(root: Path, _: list[str]) -> int:
@@ -95,6 +107,22 @@ def make_book(root: Path, _: list[str]) -> int:
 def lab(root: Path, arguments: list[str]) -> int:
     """Open the notebooks in JupyterLab; the rest of the line is passed on to it."""
     return module(["jupyterlab", *arguments], root / "notebooks", read_settings())
+
+
+def student(root: Path, numbers: list[str]) -> int:
+    """Write the notebooks without solutions and outputs into build/student/."""
+    folder = root / "build" / "student"
+    for path in chosen(root, numbers):
+        say(handouts.write(path, folder))
+    say(f"For students: {folder}; ./run lab ../build/student opens them.")
+    return 0
+
+
+def pack(root: Path, arguments: list[str]) -> int:
+    """Write all that a machine without a network needs into a folder, by default in build/pack/."""
+    place = arguments[0] if arguments else root / "build" / "pack" / "second-look"
+    packing.pack(root, Path(place).absolute(), read_settings(), say)
+    return 0
 
 
 def setup(root: Path, _: list[str]) -> int:
@@ -123,13 +151,21 @@ def test(root: Path, arguments: list[str]) -> int:
     return 0 if all(passed.values()) else 1
 
 
+def bench(root: Path, arguments: list[str]) -> int:
+    """Time helpers against what else one would use; --only NAME for a row, --readme to save all."""
+    return module(["tests.benchmarks", *arguments], root, read_settings())
+
+
 COMMANDS: dict[str, Command] = {
     "series": series,
     "notebooks": notebooks,
     "book": make_book,
     "lab": lab,
+    "student": student,
+    "pack": pack,
     "setup": setup,
     "test": test,
+    "bench": bench,
 }
 
 

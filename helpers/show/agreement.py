@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from .maps import HALO, axes_at, blank
+from .maps import axes_at, blank
 from .style import (
     BLUE,
     DPI,
@@ -30,12 +31,16 @@ SIZE = 9.5
 ROW, FLAG, FLAG_SIZE = 25, 18, 9
 NAME_PIXELS, END_PIXELS, PAIR_PIXELS = 260, 190, 230
 TALL = 300
+LEADER, LABEL = 20, 17
 MARKERS = "osD^vPX"
 DASHES = (0, (4, 3))
 MARK = mix(ORANGE, 0.45, "black")
 TICKS = (0, 0.125, 0.25, 0.5, 1, 2, 3, 5, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300)
 NAMED, PAIR_SIZE = 4, 8.5
 PLOT = (70, 40, 600, 420)
+DOT, PAIR_TALL = 5, 14
+# Where a name may stand, in halves of its box from the dot: first at the right.
+BESIDE = np.array([(1, 0), (-1, 0), (1, -0.7), (-1, 0.7), (1, 0.7), (-1, -0.7), (0, -1), (0, 1)])
 
 
 def dots(
@@ -213,7 +218,7 @@ def lines_by_epoch(
     marks = {name: level for name, level in (marks or {}).items() if np.isfinite(level)}
     longest = max(text_width(name, SIZE) for name in (*runs, *marks))
     figure = blank(ROOM, TALL + 76)
-    ax = axes_at(figure, 72, 20, ROOM - 72 - 24 - min(longest, END_PIXELS), TALL)
+    ax = axes_at(figure, 72, 20, ROOM - 72 - LEADER - 20 - min(longest, END_PIXELS), TALL)
     ends = [_run(ax, epochs, *run, class_colour(index)) for index, run in enumerate(runs.items())]
     for name, level in marks.items():
         ax.axhline(level, color=MARK, linewidth=1.2, linestyle=DASHES, zorder=1)
@@ -221,7 +226,7 @@ def lines_by_epoch(
     ax.set(xlabel=xlabel, ylabel=ylabel)
     epoch_axis(ax, epochs)
     ax.grid(axis="y")
-    _ends(ax, ends)
+    name_ends(ax, ends, TALL)
     return figure
 
 
@@ -257,14 +262,33 @@ def epoch_axis(ax: Axes, epochs: np.ndarray) -> None:
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
 
 
-def _ends(ax: Axes, ends) -> None:
+def name_ends(ax: Axes, ends, tall: float) -> None:
+    """Names right of axes `tall` pixels high, each led to by a thin line from where it belongs.
+
+    ends: (value, name, colour) of each; one whose value is NaN is left out. Fixes the y limits.
+    """
     low, high = ax.get_ylim()
     ax.set_ylim(low, high)
     ends = [end for end in ends if np.isfinite(end[0])]
-    places = spread([(end[0] - low) / (high - low) for end in ends], 16 / TALL)
-    for place, (_, name, colour) in zip(places, ends, strict=True):
-        text = shorten(name, SIZE, END_PIXELS)
-        ax.text(1.01, place, text, transform=ax.transAxes, va="center", size=SIZE, color=colour)
+    levels = np.array([(end[0] - low) / (high - low) for end in ends])
+    places = within(levels * tall, 0, tall) / tall
+    wide = ax.get_position().width * ax.get_figure().get_figwidth() * DPI
+    for level, place, (_, name, colour) in zip(levels, places, ends, strict=True):
+        ends_at = (1, 1 + LEADER / wide)
+        look = {"color": colour, "linewidth": 0.8, "transform": ax.transAxes}
+        ax.get_figure().add_artist(Line2D(ends_at, (level, place), **look))
+        how = {"transform": ax.transAxes, "va": "center", "size": SIZE, "color": colour}
+        ax.text(1 + (LEADER + 4) / wide, place, shorten(name, SIZE, END_PIXELS), **how)
+
+
+def within(places: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Places of lines of text, in pixels, moved apart and, where all fit, kept from low to high."""
+    order = np.argsort(places, kind="stable")
+    steps = LABEL * np.arange(len(places))
+    moved = np.empty(len(places))
+    last = max(high - steps[-1], low) if len(places) else low
+    moved[order] = spread(np.clip(places[order] - steps, low, last) + steps, LABEL)
+    return moved
 
 
 def pairs_scatter(
@@ -280,7 +304,8 @@ def pairs_scatter(
 
     x, y: (C, C), read above the diagonal; groups: (C,) int labels, which tell pairs within a
     group from pairs across; kinds: group to its name, to tell the groups apart too. The pairs
-    closest in `x` and those closest in `y` are named. A pair with NaN is left out.
+    closest in `x` and those closest in `y` are named, where there is room beside the dot. A pair
+    with NaN is left out.
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     if x.shape != (len(names),) * 2 or y.shape != x.shape:
@@ -318,20 +343,26 @@ def _kinds(first, second, groups, kinds) -> list[tuple[str, str, str, np.ndarray
 
 
 def _name_pairs(ax: Axes, points: np.ndarray, texts: list[str]) -> None:
-    """Name the closest pairs by either measure, in a column to their right, a line to each dot."""
+    """Name the closest pairs by either measure, each beside its dot where it hides nothing."""
     near = np.unique(np.argsort(points, axis=0, kind="stable")[:NAMED])
     limits, room = np.array([ax.get_xlim(), ax.get_ylim()]), np.array(PLOT[2:])
     ax.set(xlim=limits[0], ylim=limits[1])
-    dots = (points[near] - limits[:, 0]) / np.ptp(limits, axis=1) * room
-    texts = [shorten(texts[k], PAIR_SIZE, PAIR_PIXELS) for k in near]
-    widest = max((text_width(text, PAIR_SIZE) for text in texts), default=0)
-    left = min(dots[:, 0].max(initial=0) + 60, room[0] - widest - 4)
-    # Below the dots: where the measures agree, the place to the right of the closest is free.
-    heights = spread(dots[:, 1] - 40, 17)
-    heights += max(0, 12 - heights.min(initial=12))
-    for dot, height, text in zip(dots, heights, texts, strict=True):
-        line = np.array([dot, (left - 4, height)]) / room
-        ax.plot(*line.T, color=GREY, linewidth=0.7, transform=ax.transAxes, zorder=1)
-        place = (left / room[0], height / room[1])
-        how = {"size": PAIR_SIZE, "va": "center_baseline", "path_effects": HALO}
-        ax.text(*place, text, transform=ax.transAxes, **how)
+    dots = (points - limits[:, 0]) / np.ptp(limits, axis=1) * room
+    taken = [(*(dot - DOT), *(dot + DOT)) for dot in dots]
+    for dot, text in zip(dots[near], (texts[k] for k in near), strict=True):
+        text = shorten(text, PAIR_SIZE, PAIR_PIXELS)
+        half = np.array([text_width(text, PAIR_SIZE), PAIR_TALL]) / 2
+        for side in BESIDE:
+            centre = dot + side * (half + DOT + 2)
+            box = (*(centre - half), *(centre + half))
+            if min(box) >= 0 and (box[2:] <= room).all() and not any(_cross(box, t) for t in taken):
+                how = {"size": PAIR_SIZE, "ha": "center", "va": "center"}
+                ax.text(*centre / room, text, transform=ax.transAxes, **how)
+                taken.append(box)
+                break
+
+
+def _cross(one, other) -> bool:
+    """Whether two boxes (left, low, right, high) have a place in common."""
+    first, second = np.reshape(one, (2, 2)), np.reshape(other, (2, 2))
+    return bool((np.maximum(first[0], second[0]) < np.minimum(first[1], second[1])).all())

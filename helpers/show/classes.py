@@ -38,6 +38,13 @@ MOST_PANELS = 9
 ANGLE, SLANTED_PIXELS = 60, 150
 SLOPE = cos(radians(ANGLE)), sin(radians(ANGLE))
 ROW = 0.28
+UNITS = {
+    "brightness": "mean grey level, 0 to 255",
+    "contrast": "standard deviation of grey levels",
+    "width": "pixels",
+    "height": "pixels",
+    "bytes": "bytes of the file",
+}
 
 
 def class_gallery(images, labels, classes: Sequence[str], per_class: int = 8) -> NotebookFigure:
@@ -332,7 +339,8 @@ def attributes(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Not
 
     columns: which (the first nine that vary, without names and numbers that differ in each row,
     such as paths and indices). Of kinds the ten most frequent are shown. NaN is left out, and
-    counted in the title.
+    counted in the title. Brightness and contrast, where the table has them, are on the scale of
+    bytes, 0..255; width and height are in pixels.
     """
     columns = list(columns or [name for name in table if _tells(table[name])][:MOST_PANELS])
     if not columns:
@@ -363,7 +371,7 @@ def _measured(values: pd.Series) -> bool:
 
 def _histogram(ax: Axes, values: pd.Series) -> None:
     ax.hist(values, bins=24, color=BLUE)
-    ax.set_ylabel("images")
+    ax.set(xlabel=UNITS.get(values.name, ""), ylabel="images")
     count_axis(ax.yaxis, 5)
 
 

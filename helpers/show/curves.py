@@ -36,7 +36,7 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> NotebookFigure:
 
     histories: run to a table with epoch, train_loss, validation_loss, train_accuracy and
     validation_accuracy. Validation is solid, training dashed; a dot marks each run's best epoch
-    on validation, and the best accuracy is written beside its name.
+    on validation. The best accuracy is written below its dot, of several runs beside their names.
     """
     if not histories or not all(len(history) for history in histories.values()):
         raise ValueError("training curves need at least one run, each with at least one epoch")
@@ -51,7 +51,24 @@ def training_curves(histories: Mapping[str, pd.DataFrame]) -> NotebookFigure:
         ax.grid(axis="y")
         _end_labels(ax, ends)
     percent_axis(axes[1].yaxis)
+    if len(histories) == 1:
+        _say_best(axes[1], *histories.values())
     return figure
+
+
+def _say_best(ax: Axes, history: pd.DataFrame) -> None:
+    """Write the best accuracy at the foot of a line down from its dot: the room there is free."""
+    accuracy, epochs = history["validation_accuracy"].to_numpy(), history["epoch"].to_numpy()
+    if not np.isfinite(accuracy).any():
+        return
+    best = np.nanargmax(accuracy)
+    colour = mix(class_colour(0), 0.3, "black")
+    ax.vlines(epochs[best], ax.get_ylim()[0], accuracy[best], colors=colour, linewidth=0.8)
+    left = epochs[best] < np.mean(ax.get_xlim())
+    place = {"xycoords": ax.get_xaxis_transform(), "textcoords": "offset points"}
+    place |= {"xytext": (5 if left else -5, 6), "ha": "left" if left else "right"}
+    text = f"best {percent(accuracy[best])} at epoch {epochs[best]}"
+    ax.annotate(text, (epochs[best], 0), size=LABEL_SIZE, color=colour, **place)
 
 
 def _run(ax: Axes, label, history, quantity, colour, alone) -> list[tuple[float, str, str]]:
@@ -65,7 +82,8 @@ def _run(ax: Axes, label, history, quantity, colour, alone) -> list[tuple[float,
     if np.isfinite(validation).any():
         best = (np.nanargmin if quantity == "loss" else np.nanargmax)(validation)
         ax.plot(epochs[best], validation[best], "o", color=colour, markersize=6)
-        name += f" {percent(validation[best])}" if quantity == "accuracy" else ""
+        if quantity == "accuracy" and not alone:
+            name += f", best {percent(validation[best])}"
     ends = [(_last(validation), name, colour)]
     return [*ends, (_last(train), "training", colour)] if alone else ends
 

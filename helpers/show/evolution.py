@@ -11,7 +11,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 from scipy.special import stdtrit
 
-from .agreement import epoch_axis
+from .agreement import LABEL, LEADER, epoch_axis, name_ends, within
 from .images import canvas, number
 from .maps import axes_at, blank, checked, scatter
 from .matrices import ANGLE, MISSING, SLOPE
@@ -27,19 +27,19 @@ from .style import (
     mix,
     percent_axis,
     shorten,
-    spread,
     text_on,
     text_width,
 )
 
 ROOM = int(WIDTH * DPI)
 EDGE = 10
-SIZE, TITLE_SIZE, VALUE_SIZE = 9.5, 10.5, 9
+SIZE, TITLE_SIZE, SCALE_SIZE = 9.5, 10.5, 9
 NAME_PIXELS, COLUMN_PIXELS, END_PIXELS = 190, 150, 190
 MOST_MAPS, ACROSS, MOST_POINTS, TITLE = 8, 4, 2000, 26
 AREA, BELOW, BETWEEN_AREAS = 230, 48, 62
-BLOCK, BETWEEN, TALL, LABEL = 14, 6, 340, 17
-CELL, WIDEST_CELL = 26, 96
+BLOCK, BETWEEN, TALL = 14, 6, 340
+THIN = 0.02
+CELL, WIDEST_CELL = 28, 160
 
 
 def evolution(maps, labels, names: Sequence[str], epochs) -> NotebookFigure:
@@ -96,7 +96,7 @@ def stacked_shares(epochs, parts: Mapping[str, object], ylabel: str) -> Notebook
         raise ValueError("there is no part to draw")
     means = np.array([values.mean(axis=0) for values in runs])
     texts = [shorten(name, SIZE, END_PIXELS) for name in parts]
-    width = ROOM - 72 - 24 - int(max(text_width(text, SIZE) for text in texts))
+    width = ROOM - 72 - LEADER - 20 - int(max(text_width(text, SIZE) for text in texts))
     figure = blank(ROOM, TITLE + 2 * AREA + BETWEEN_AREAS + BELOW)
     upper = axes_at(figure, 72, TITLE, width, AREA)
     lower = axes_at(figure, 72, TITLE + AREA + BETWEEN_AREAS, width, AREA)
@@ -111,7 +111,8 @@ def stacked_shares(epochs, parts: Mapping[str, object], ylabel: str) -> Notebook
         _band(lower, epochs, values, class_colour(index))
     for ax, ends in ((upper, middles), (lower, means[:, -1])):
         ax.axhline(0, color=GREY, linewidth=0.8)
-        _name_ends(ax, ends, texts)
+        colours = [mix(class_colour(index), 0.3, "black") for index in range(len(texts))]
+        name_ends(ax, list(zip(ends, texts, colours, strict=True)), AREA)
     return figure
 
 
@@ -162,16 +163,6 @@ def _band(ax: Axes, epochs: np.ndarray, values: np.ndarray, colour: str) -> None
         ax.fill_between(epochs, mean - half, mean + half, color=colour, alpha=0.25, linewidth=0)
 
 
-def _name_ends(ax: Axes, ends: np.ndarray, texts: Sequence[str]) -> None:
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high)
-    known = np.flatnonzero(np.isfinite(ends))
-    places = spread((ends[known] - low) / (high - low), LABEL / AREA)
-    for index, place in zip(known, places, strict=True):
-        look = {"size": SIZE, "color": mix(class_colour(int(index)), 0.3, "black")}
-        ax.text(1.01, place, texts[index], transform=ax.transAxes, va="center", **look)
-
-
 def flows(
     before,
     after,
@@ -182,7 +173,9 @@ def flows(
     """Which images moved from which group to which: a ribbon as thick as there are images.
 
     before, after: (N,) indices into `names_before` and `names_after`, of the same images. Ribbons
-    have the colour of the group they leave, and are pale where they end in one of the same name.
+    have the colour of the group they leave, in full where they end in one of the same name, paler
+    where they do not, and faint where they are less than 2 % of the images too. A group on the
+    right has the colour of the one of its name on the left, pale grey where there is none.
     """
     counts = _counts(before, after, len(names_before), len(names_after))
     sides = ((names_before, counts.sum(1)), (names_after, counts.sum(0)))
@@ -193,14 +186,19 @@ def flows(
     figure, ax = canvas(np.full((tall + 44, ROOM, 3), 255, np.uint8), photographs=False)
     columns = (lefts[0], ROOM - lefts[1] - BLOCK)
     tops = [_tops(size * scale, 34, tall) for _, size in sides]
-    for ribbon in _ribbons(counts * scale, *tops):
-        i, j, *heights = ribbon
-        stays = 0.8 if names_before[i] == names_after[j] else 0.3
+    stays = np.array([[name == other for other in names_after] for name in names_before])
+    paleness = np.where(stays, 0.1, np.where(counts < THIN * counts.sum(), 0.9, 0.55))
+    # The palest lowest, so that what stays is seen.
+    ribbons = _ribbons(counts * scale, *tops)
+    for i, j, *heights in sorted(ribbons, key=lambda ribbon: -paleness[ribbon[:2]]):
         path = _ribbon(columns[0] + BLOCK, columns[1], *heights)
-        ax.add_patch(PathPatch(path, color=mix(class_colour(i), stays, "white"), linewidth=0))
-    for side, align in ((0, "right"), (1, "left")):
+        colour = mix(class_colour(i), paleness[i, j], "white")
+        ax.add_patch(PathPatch(path, color=colour, linewidth=0))
+    left = [class_colour(i) for i in range(len(names_before))]
+    right = [left[column.argmax()] if column.any() else MISSING for column in stays.T]
+    for side, align, colours in ((0, "right", left), (1, "left", right)):
         heights = sides[side][1] * scale
-        _blocks(ax, columns[side], tops[side], heights, texts[side], align)
+        _blocks(ax, columns[side], tops[side], heights, texts[side], align, colours)
         x = columns[side] + (BLOCK if side == 0 else 0)
         ax.text(x, 16, titles[side], size=TITLE_SIZE, ha=align, va="center_baseline")
     return figure
@@ -245,20 +243,12 @@ def _ribbon(x0: float, x1: float, start: float, end: float, thick: float) -> Pat
     return Path([*there, *back, there[0]], codes)
 
 
-def _blocks(ax: Axes, left: float, tops: np.ndarray, heights: np.ndarray, texts, align) -> None:
+def _blocks(ax: Axes, left: float, tops, heights, texts, align: str, colours) -> None:
     x = left - 6 if align == "right" else left + BLOCK + 6
-    places = _within(tops + heights / 2, tops[0], tops[-1] + heights[-1])
+    places = within(tops + heights / 2, tops[0], tops[-1] + heights[-1])
     for index, (top, height, place) in enumerate(zip(tops, heights, places, strict=True)):
-        colour = class_colour(index) if align == "right" else GREY
-        ax.add_patch(Rectangle((left, top), BLOCK, height, color=colour, linewidth=0))
+        ax.add_patch(Rectangle((left, top), BLOCK, height, color=colours[index], linewidth=0))
         ax.text(x, place, texts[index], size=SIZE, ha=align, va="center_baseline")
-
-
-def _within(places: np.ndarray, top: float, bottom: float) -> np.ndarray:
-    """Places of lines of text, in order, moved apart without leaving the room for all of them."""
-    steps = LABEL * np.arange(len(places))
-    lowest = max(bottom - steps[-1], top)
-    return spread(np.clip(places - steps, top, lowest) + steps, LABEL)
 
 
 def effects(table) -> NotebookFigure:
@@ -298,7 +288,7 @@ def _ruled(ax: Axes, rows: int, columns: int) -> None:
 
 
 def _deltas(ax: Axes, deltas: np.ndarray, shades: np.ndarray, cell: float) -> None:
-    size = VALUE_SIZE * min(1, (cell - 5) / text_width("−0.00", VALUE_SIZE))
+    size = SIZE * min(1, (cell - 5) / text_width("−0.00", SIZE))
     for (row, column), delta in np.ndenumerate(deltas):
         text = "n/a" if np.isnan(delta) else number(delta, 2)
         colour = text_on(to_hex(shades[row, column]))
@@ -319,5 +309,5 @@ def _scale(figure, left: float, top: float) -> None:
     bar = figure.colorbar(scale, cax=axes_at(figure, left, top, 240, 9), orientation="horizontal")
     bar.outline.set_visible(False)
     bar.set_ticks([-1, 0, 1], labels=["−1, all less", "0", "1, all more"])
-    bar.ax.tick_params(labelsize=8.5)
-    bar.set_label("Cliff's delta against all other groups", size=8.5, labelpad=2)
+    bar.ax.tick_params(labelsize=SCALE_SIZE)
+    bar.set_label("Cliff's delta against all other groups", size=SCALE_SIZE, labelpad=2)

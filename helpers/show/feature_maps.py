@@ -397,7 +397,7 @@ def probe_curve(
     for name, level in marks.items():
         ax.axhline(level, color=MARK, linewidth=1.2, linestyle=DASHES, zorder=1)
         ends.append((level, name, MARK))
-    ax.set_ylabel(ylabel)
+    ax.set(xlabel="layer", ylabel=ylabel)
     if shares:
         percent_axis(ax.yaxis)
     ax.grid(axis="y")

@@ -21,7 +21,7 @@ from .style import (
 )
 
 MOST_POINTS = 3000
-MOST_NAMES = 30
+MOST_NAMES, MOST_NAMES_BESIDE = 30, 12
 MOST_STEPS = 500
 NAME_SIZE, LEGEND_SIZE = 9, 9
 NAME_PIXELS, LEGEND_PIXELS = 110, 200
@@ -31,8 +31,8 @@ HALO = (withStroke(linewidth=3, foreground="white"),)
 def class_maps(maps: Mapping[str, object], labels, names: Sequence[str]) -> NotebookFigure:
     """Maps of the same images side by side, three in a row, each point in its class's colour.
 
-    maps: title to places (N, 2); labels: (N,) indices into `names`. The classes are named once,
-    below. Of many images the same 3,000 are drawn in each map.
+    maps: title to places (N, 2); labels: (N,) indices into `names`. The classes are named
+    below, up to twelve also at their medians. Of many images the same 3,000 are drawn in each map.
     """
     if not maps:
         raise ValueError("there is no map to draw")
@@ -46,6 +46,8 @@ def class_maps(maps: Mapping[str, object], labels, names: Sequence[str]) -> Note
     for ax, (title, points) in zip(axes.flat, maps.items(), strict=False):
         scatter(ax, points, labels, names)
         ax.set_box_aspect(1)
+        if len(names) <= MOST_NAMES_BESIDE:
+            name_classes(ax, points, labels, names, int(0.95 * side * DPI))
         ax.set_title(shorten(title, 10.5, 0.9 * side * DPI))
     for ax in axes.flat[len(maps) :]:
         ax.set_visible(False)

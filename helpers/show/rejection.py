@@ -136,7 +136,9 @@ def detection_matrix(
     top = LINE * max(map(len, heads)) + LINE + 14
     figure = blank(left + wide * len(sets) + EDGE, top + CELL * len(values) + EDGE)
     sheet = paper(figure)
-    write(sheet, what, EDGE, LINE / 2 + 4, color=GREY)
+    said = f"{what}: higher is better, {chance:g} is chance; framed: the best of a column"
+    short = text_width(said, NAME_SIZE) > left + wide * len(sets) - EDGE
+    write(sheet, what if short else said, EDGE, LINE / 2 + 4, color=GREY)
     for column, lines in enumerate(heads):
         for row, line in enumerate(lines):
             y = top - 8 - LINE * (len(lines) - row - 0.5)

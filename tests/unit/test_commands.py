@@ -119,6 +119,8 @@ def test_a_path_of_this_machine_in_a_saved_notebook_is_said(notebooks):
         (["notebooks"], commands.notebooks, []),
         (["test", "-k", "a or b", "-x"], commands.test, ["-k", "a or b", "-x"]),
         (["lab", "--no-browser"], commands.lab, ["--no-browser"]),
+        (["student", "01"], commands.student, ["01"]),
+        (["pack", "a folder"], commands.pack, ["a folder"]),
     ],
 )
 def test_what_a_line_means(arguments, command, rest):
@@ -153,6 +155,24 @@ def test_what_cannot_be_done_is_a_sentence(tmp_path, arguments, environment, wor
     assert ran.code == 2
     assert words in ran.said
     assert "Traceback" not in ran.said
+
+
+def test_the_students_notebooks_are_written_where_it_says(tmp_path):
+    ran = run(repository(tmp_path), "student", "1")
+    assert ran.code == 0
+    folder = tmp_path / "build" / "student"
+    assert [path.name for path in folder.iterdir()] == ["01_good.ipynb"]
+    assert str(folder) in ran.said
+
+
+@pytest.mark.parametrize("rest", [[], ["a folder"]])
+def test_a_pack_goes_where_it_was_told(tmp_path, monkeypatch, rest):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(commands.packing, "pack", lambda *given: asked.append(given[:2]))
+    assert run(tmp_path / "root", "pack", *rest).code == 0
+    default = tmp_path / "root" / "build" / "pack" / "second-look"
+    assert asked == [(tmp_path / "root", tmp_path / "a folder" if rest else default)]
 
 
 def test_setup_names_the_versions(tmp_path):

@@ -289,6 +289,56 @@ def test_where_uv_does_not_exist_pip_installs(checkout: Checkout):
     assert checkout.installed() == "whole"
 
 
+def packed(checkout: Checkout, python: str = "3.12", machine: str = "") -> Checkout:
+    """The checkout as a pack with wheels for that Python, and for this machine if for no other."""
+    here = subprocess.check_output(["uname", "-sm"], text=True).strip()
+    (checkout.folder / "wheels").mkdir()
+    (checkout.folder / "wheels" / "made-for").write_text(f"{python} {machine or here}\n")
+    return checkout
+
+
+def test_a_pack_is_installed_from_its_wheels_alone(checkout: Checkout):
+    assert packed(checkout).run().returncode == 0
+    assert checkout.asked()[1].endswith(f"--compile-bytecode --no-index --find-links wheels {BASE}")
+
+
+def test_a_pack_gives_pip_the_same_and_uv_comes_from_it(checkout: Checkout):
+    (checkout.machine / "bin" / "uv").unlink()
+    python = checkout.machine / "bin" / "python3"
+    python.write_text(python.read_text().replace('echo "pip gets uv"', 'echo "$*"'))
+    checkout.tell("no-uv")
+    assert packed(checkout).run().returncode == 0
+    offline = "--no-index --find-links wheels"
+    assert checkout.asked()[1].endswith(f"install -qq --only-binary :all: {offline} uv")
+    assert checkout.asked()[2].endswith(f"--progress-bar off {offline} {BASE}")
+
+
+def test_what_the_tests_need_is_not_in_a_pack_and_may_be_fetched(checkout: Checkout):
+    packed(checkout).run("test")
+    assert "--compile-bytecode --find-links wheels -r" in checkout.asked()[1]
+
+
+def test_a_pack_asks_for_the_python_that_its_wheels_are_for(checkout: Checkout):
+    said = one_line(packed(checkout, python="3.11").run())
+    assert "wheels are for Python 3.11; found: Python 3.12.1. Install Python 3.11" in said
+    assert not (checkout.folder / ".venv").exists()
+
+
+def test_a_pack_finds_its_python_beside_another(checkout: Checkout):
+    python = (checkout.machine / "bin" / "python3").read_text()
+    checkout.program("python3.11", python)
+    checkout.program("python3", "#!/bin/sh\necho 3.12\n")
+    checkout.tell("version", "3.11")
+    assert packed(checkout, python="3.11").run().returncode == 0
+    assert (checkout.folder / ".venv" / "lib" / "python3.11").is_dir()
+
+
+def test_a_pack_for_other_machines_says_so(checkout: Checkout):
+    said = one_line(packed(checkout, machine="Plan9 vax").run())
+    assert "wheels are for Plan9 vax, and this is" in said
+    assert checkout.asked() == []
+
+
 @pytest.mark.parametrize("version", ["2.7", "3.10", "3.14"])
 def test_an_unfit_python_is_named(checkout: Checkout, version: str):
     checkout.tell("version", version)

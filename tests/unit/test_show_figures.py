@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from helpers.show import classes as by_class
 from helpers.show import curves
-from helpers.show.style import ORANGE, apply_style, class_colour, encode
+from helpers.show.style import NO_BREAK, ORANGE, apply_style, class_colour, encode
 from tests.unit.reading import assert_readable
 
 TEN = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -241,6 +241,8 @@ def test_attributes_leave_paths_out_and_count_what_is_unknown():
     figure = by_class.attributes(table)
     titles = [ax.get_title("left") for ax in figure.axes]
     assert titles == ["shape", "size (1 unknown)"]
+    wide = by_class.attributes(table.assign(width=np.arange(n) % 50)).axes[2]
+    assert wide.get_xlabel() == "pixels"
     assert [bar.get_width() for bar in figure.axes[0].patches] == [150, 50]
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == n - 1
     with pytest.raises(ValueError, match="no column"):
@@ -255,7 +257,16 @@ def test_training_curves_mark_the_best_epoch_of_validation():
         np.testing.assert_allclose(validation.get_ydata(), history()[f"validation_{quantity}"])
         assert dot.get_xdata() == [6]
     assert {text.get_text() for text in loss.texts} == {"validation", "training"}
-    assert any("70.0" in text.get_text() for text in accuracy.texts)
+    (said,) = [text for text in accuracy.texts if "best" in text.get_text()]
+    assert said.get_text() == f"best 70.0{NO_BREAK}% at epoch 6"
+    assert said.xy[0] == 6
+    assert {"validation", "training"} < {text.get_text() for text in accuracy.texts}
+
+
+def test_of_several_runs_the_best_is_called_so_beside_the_name():
+    _, accuracy = curves.training_curves({"one": history(best=6), "two": history(best=3)}).axes
+    texts = [text.get_text() for text in accuracy.texts]
+    assert texts == [f"{name}, best 70.0{NO_BREAK}%" for name in ("one", "two")]
 
 
 def test_training_curves_survive_a_run_that_diverged():

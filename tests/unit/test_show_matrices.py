@@ -261,6 +261,7 @@ def test_a_map_draws_each_point_in_its_class_colour_and_not_too_many():
         for at, colour in list(zip(drawn, colours, strict=True))[:50]:
             (row,) = np.flatnonzero((points * scale == at).all(1))
             assert to_hex(colour) == class_colour(labels[row])
+        assert sorted(text.get_text() for text in ax.texts) == ["a", "b", "c"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b", "c"]
 
 
@@ -343,6 +344,17 @@ def test_lines_by_epoch_draw_seeds_and_their_mean_on_a_stretched_axis():
     assert ax.get_xlabel() == whole.get_xlabel() == "epoch"
 
 
+def test_names_of_lines_that_end_together_are_led_to_and_stay_beside_the_axes():
+    figure = lines_by_epoch([1, 2], {name: [0, 1 + k / 99] for k, name in enumerate("abcd")}, "y")
+    (ax,) = figure.axes
+    names = {text.get_text(): text.get_position()[1] for text in ax.texts}
+    assert sorted(names, key=names.get) == list("abcd")
+    assert all(0 < place < 1.05 for place in names.values())
+    low, high = ax.get_ylim()
+    ends = [[(1 + k / 99 - low) / (high - low), names[name]] for k, name in enumerate("abcd")]
+    np.testing.assert_allclose([line.get_ydata() for line in figure.artists], ends)
+
+
 def test_lines_may_be_by_something_else_than_epochs():
     runs = {"signatures": [[0.9, 0.7, 0.4], [0.8, 0.6, 0.5]]}
     (ax,) = lines_by_epoch([2, 3, 5], runs, "index", xlabel="number of groups k").axes
@@ -363,6 +375,21 @@ def test_pairs_are_told_apart_by_group_and_the_closest_named():
     assert "airplane–automobile" in names
     assert "deer–dog" not in names
     assert 4 <= len(names) <= 8
+
+
+def test_a_name_of_a_pair_stands_beside_its_dot_and_on_no_other():
+    matrix = distances(10)
+    figure = pairs_scatter(matrix, distances(10, seed=1), TEN)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    dots_at = ax.transData.transform(ax.collections[0].get_offsets())
+    pair_names = [f"{TEN[i]}–{TEN[j]}" for i, j in zip(*np.triu_indices(10, 1), strict=True)]
+    assert len(ax.texts) >= 3
+    for text in ax.texts:
+        box = text.get_window_extent()
+        assert not any(box.contains(*dot) for dot in dots_at)
+        own = dots_at[pair_names.index(text.get_text())]
+        assert box.expanded(1.5, 3.5).contains(*own)
 
 
 def test_clusters_in_words():

@@ -134,6 +134,13 @@ def test_a_group_has_its_images_beside_its_name_and_none_for_minus_one():
     assert 0 < heights(figure, ["x"])[0] - rows[0] < 20
 
 
+@pytest.mark.parametrize("across", [8, 14])
+def test_rows_of_small_images_fill_the_width(across):
+    picture = sheet(group_rows(solid(across), [range(across)], ["a"]))
+    drawn = np.flatnonzero(picture[len(picture) // 2, :, 2] == 200)
+    assert np.ptp(drawn) > 0.75 * picture.shape[1]
+
+
 def test_floats_and_bytes_look_alike():
     figures = [group_rows(kind, [[0, 1]], ["a"]) for kind in (solid(2), solid(2) / 255)]
     np.testing.assert_array_equal(*map(sheet, figures))
@@ -329,7 +336,7 @@ def test_ribbons_are_as_thick_as_there_are_images_and_fill_their_blocks():
         np.repeat([0, 1, 0, 2], [30, 10, 5, 55]),
     )
     figure = flows(before, after, ["a", "b"], ["a", "x", "y"])
-    drawn = ribbons(figure)
+    drawn = sorted(ribbons(figure), key=lambda ribbon: -ribbon[-1])
     thick = np.array([ribbon[-1] for ribbon in drawn])
     np.testing.assert_allclose(thick / thick.sum(), [0.55, 0.3, 0.1, 0.05])
     tall = np.array([block.get_height() for block in blocks(figure)])
@@ -347,10 +354,19 @@ def test_ribbons_are_as_thick_as_there_are_images_and_fill_their_blocks():
     assert texts == ["a  40", "b  60", "before", "a  35", "x  10", "y  55", "after"]
 
 
-def test_ribbons_that_stay_are_paler_than_those_that_move():
-    colours = {ribbon[0] for ribbon in ribbons(flows([0, 0, 0], [0, 0, 1], TWO, TWO))}
-    stays, moves = sorted(colours, key=lambda colour: -sum(rgb(colour).astype(int)))
-    assert rgb(stays).min() > rgb(moves).min() + 40
+def test_ribbons_that_stay_stand_out_and_lie_above_those_that_move_thin_ones_are_faint():
+    before, after = np.zeros(100, int), np.repeat([0, 1, 2], [60, 39, 1])
+    thin, moves, stays = ribbons(flows(before, after, ["a"], ["a", "b", "c"]))
+    assert np.argsort([thin[-1], moves[-1], stays[-1]]).tolist() == [0, 1, 2]
+    assert rgb(thin[0]).min() > rgb(moves[0]).min() + 40
+    assert rgb(moves[0]).min() > rgb(stays[0]).min() + 40
+
+
+def test_a_group_has_the_colour_of_its_name_on_both_sides():
+    figure = flows([0, 1, 1], [1, 0, 2], ["a", "b"], ["b", "a", "new"])
+    a, b, *right = [to_hex(block.get_facecolor()) for block in blocks(figure)]
+    assert right[:2] == [b, a]
+    assert right[2] not in (a, b)
 
 
 def test_empty_groups_are_named_too():
