@@ -37,7 +37,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     command, rest = read(arguments)
     try:
         return command(root, rest)
-    except (FileNotFoundError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -68,19 +69,19 @@ def pack(root: Path, folder: Path, settings: Settings, say: Callable[[str], None
     """Make `folder` a copy of the repository at `root` that sets up and runs without a network.
 
     A second call goes on where the first was broken off, and brings an old pack up to date. Raises
-    ValueError where `folder` holds anything else, and RuntimeError where the disk is too full, a
-    package cannot be fetched or a notebook fails.
+    ValueError where `folder` is `root` or holds anything else, and RuntimeError where the disk is
+    too full, a package cannot be fetched or a notebook fails.
     """
-    check_folder(folder)
+    check_folder(root, folder)
     check_room(folder)
-    files = repository_files(root)
+    files, wanted = repository_files(root), packages(root)
     remove_old(folder)
     (folder / WHEELS).mkdir(parents=True, exist_ok=True)
     (folder / START).write_text("This pack is not complete: make it again.\n", encoding="utf-8")
     copy(root, folder, files)
     say(f"repository: {len(files)} files, {in_words(size(folder / name for name in files))}")
     packed = [*files, *copy_cifar10(settings, folder, say)]
-    packed += fetch_wheels(root, folder / WHEELS, say)
+    packed += fetch_wheels(wanted, folder / WHEELS, say)
     packed += copy_cache(quick_cache(root, files, settings, say), folder)
     whole = size(folder / name for name in packed)
     (folder / START).write_text(start_text(whole), encoding="utf-8")
@@ -88,7 +89,9 @@ def pack(root: Path, folder: Path, settings: Settings, say: Callable[[str], None
     say(f"Pack: {folder}, {in_words(whole)}; {START} in it says how to use it.")
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(root: Path, folder: Path) -> None:
+    if folder.resolve() == root.resolve():  # a pack packs too, and would first remove its own files
+        raise ValueError(f"{folder} is what is to be packed: name another folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / START).exists():
         raise ValueError(f"{folder} holds something else: name a folder that is not there yet.")
 
@@ -138,14 +141,24 @@ def copy(source: Path, folder: Path, names: list[str]) -> None:
             shutil.copymode(source / name, folder / name)
 
 
-def fetch_wheels(root: Path, folder: Path, say: Callable[[str], None]) -> list[str]:
-    """Fetch a wheel of each package that is installed here, of the same version, into `folder`.
+def packages(root: Path) -> set[tuple[str, str]]:
+    """Name and version of each package that a pack of the repository at `root` brings.
+
+    Raises RuntimeError where one is not installed here.
+    """
+    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    required = [line for line in lines if line and not line.startswith("#")]
+    # With uv, `run` installs in seconds what takes pip minutes. It may lie outside of .venv.
+    return installed([*required, "uv"] if find_spec("uv") else required)
+
+
+def fetch_wheels(
+    wanted: set[tuple[str, str]], folder: Path, say: Callable[[str], None]
+) -> list[str]:
+    """Fetch a wheel of each of these packages, by name and version, into `folder`.
 
     Those that are there already are not fetched again; returns their names, with the folder.
     """
-    lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    # With uv, `run` installs in seconds what takes pip minutes.
-    wanted = installed([line for line in lines if line and not line.startswith("#")] + ["uv"])
     have = wheels_in(folder)
     for package, path in have.items():
         if package not in wanted:

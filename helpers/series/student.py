@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from helpers.datasets.download import sha256_of
 from helpers.series import runner
 
 SOLUTION = "<details><summary>Solution</summary>"
@@ -35,12 +36,20 @@ def write(path: Path, folder: Path) -> str:
         if cell.cell_type == "markdown":
             cell.source = moved(cell.source, path.parent, folder)
     runner.save(notebook, out)
+    mark = mark_of(out)
+    mark.parent.mkdir(exist_ok=True)
+    mark.write_text(sha256_of(out))
     return f"{path.stem}: {(whole - len(notebook.cells)) // 2} solutions left out"
 
 
 def worked_in(path: Path) -> bool:
-    # Jupyter names the version of Python on saving, and `runner.save` does not.
-    return nbformat.read(path, as_version=4).metadata.get("language_info") != runner.LANGUAGE
+    mark = mark_of(path)
+    return not mark.exists() or mark.read_text() != sha256_of(path)
+
+
+def mark_of(path: Path) -> Path:
+    """Where the sha256 of the copy at `path` is kept as it was written."""
+    return path.parent / ".as-written" / path.stem
 
 
 def without_solutions(cells: list[NotebookNode], name: str) -> list[NotebookNode]:

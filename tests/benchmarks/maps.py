@@ -17,7 +17,8 @@ from tests.benchmarks.nets import furthest
 
 WIDTH = 84
 NEAR = 15
-# openTSNE's: 250 iterations early, 500 later; three times the perplexity of neighbours pull.
+# openTSNE's, which the peer gets too: 250 iterations early, 500 later; three times the perplexity
+# of neighbours pull.
 ITERATIONS, PULLING = 750, 90
 
 
@@ -39,7 +40,7 @@ def mapped(count: int) -> Case:
     def peers() -> dict[str, Callable]:
         from sklearn.manifold import TSNE
 
-        options = {"init": "pca", "random_state": 0, "n_jobs": -1}
+        options = {"init": "pca", "max_iter": ITERATIONS, "random_state": 0, "n_jobs": -1}
         return {"": lambda: TSNE(**options).fit_transform(points.numpy())}
 
     def check(found: Tensor, other: np.ndarray) -> Checked:

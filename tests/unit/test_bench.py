@@ -232,12 +232,16 @@ def test_the_readme_is_written_only_when_asked(clock, tmp_path):
     assert f"]({bench.PICTURE})" in text
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("# Title\n", "README.md has no <!-- bench -->"), ("<!-- bench -->\n", "come in pairs")],
+)
 def test_a_readme_without_a_place_for_the_table_is_said_before_anything_is_measured(
-    clock, tmp_path, capsys
+    clock, tmp_path, capsys, text, words
 ):
-    (tmp_path / "README.md").write_text("# Title\n")
+    (tmp_path / "README.md").write_text(text)
     assert bench_of(tmp_path, [row(clock)], "--readme") == 2
-    assert "README.md has no <!-- bench -->" in capsys.readouterr().err
+    assert words in capsys.readouterr().err
     assert clock.now == 0
 
 

@@ -161,8 +161,16 @@ def test_the_students_notebooks_are_written_where_it_says(tmp_path):
     ran = run(repository(tmp_path), "student", "1")
     assert ran.code == 0
     folder = tmp_path / "build" / "student"
-    assert [path.name for path in folder.iterdir()] == ["01_good.ipynb"]
+    assert [path.name for path in folder.glob("*.ipynb")] == ["01_good.ipynb"]
     assert str(folder) in ran.said
+
+
+def test_a_pack_that_cannot_be_written_is_a_sentence(tmp_path):
+    (tmp_path / "a file").touch()
+    ran = run(repository(tmp_path), "pack", str(tmp_path / "a file"))
+    assert ran.code == 2
+    assert "a file" in ran.said
+    assert "Traceback" not in ran.said
 
 
 @pytest.mark.parametrize("rest", [[], ["a folder"]])

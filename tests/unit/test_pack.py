@@ -177,6 +177,15 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(bench):
     assert bench.packed() == {mine.relative_to(bench.folder).as_posix()}
 
 
+def test_a_pack_does_not_pack_itself(bench):
+    bench.pack()
+    itself = bench._replace(root=bench.folder, folder=bench.root.parent / "link")
+    itself.folder.symlink_to(bench.folder)
+    with pytest.raises(ValueError, match="name another folder"):
+        itself.pack()
+    assert bench.packed() == WHOLE
+
+
 def test_a_full_disk_is_seen_before_anything_is_written(bench, monkeypatch):
     few = shutil.disk_usage("/")._replace(free=10**9)
     monkeypatch.setattr(pack.shutil, "disk_usage", lambda _: few)

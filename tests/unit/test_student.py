@@ -119,7 +119,6 @@ def test_a_copy_that_somebody_works_in_is_left_and_any_other_is_made_again(tmp_p
     mine = nbformat.read(out, as_version=4)
     assert len(mine.cells) == 1
     mine.cells[0].source = "my answer"
-    mine.metadata.language_info["version"] = "3.12.1"  # as Jupyter does
     nbformat.write(mine, out)
     assert "somebody has worked in it" in student.write(path, out.parent)
     assert cells(out)[0].source == "my answer"
