@@ -14,7 +14,7 @@ EDGE, GAP = 10, 14
 NAME_SIZE, NOTE_SIZE, KEY_SIZE = 9.5, 8.5, 9
 NAME_PIXELS, CAPTION_PIXELS, KEY_PIXELS = 190, 118, 200
 LINE, BOLD = 15, 1.1
-LARGEST, SMALLEST, TALLEST = 104, 40, 680
+LARGEST, SMALLEST, TALLEST = 96, 40, 680
 FRAME = 3
 
 
@@ -144,16 +144,7 @@ def _row_strip(images, row: np.ndarray, room: int, labels) -> np.ndarray:
     if not len(row):
         return white(1, 1)
     pixels = as_pixels(np.asarray(images)[row])
-    if labels is not None:
-        return framed_row(pixels, room, labels[row])
-    pixels = resized(pixels, _filling(pixels, room - 4))
-    return tile(pixels, len(pixels), 2)
-
-
-def _filling(pixels: np.ndarray, room: int) -> int:
-    """The height of images `room` pixels wide, or of a whole multiple that is nearly as wide."""
-    whole, (height, width) = tile_side(pixels, room), pixels.shape[1:3]
-    return whole if 4 * whole * width >= 3 * room * height else height * room // width
+    return row_of(pixels, room, 2) if labels is None else framed_row(pixels, room, labels[row])
 
 
 def row_of(pixels: np.ndarray, room: int, margin: int, colours=None) -> np.ndarray:

@@ -134,13 +134,6 @@ def test_a_group_has_its_images_beside_its_name_and_none_for_minus_one():
     assert 0 < heights(figure, ["x"])[0] - rows[0] < 20
 
 
-@pytest.mark.parametrize("across", [8, 14])
-def test_rows_of_small_images_fill_the_width(across):
-    picture = sheet(group_rows(solid(across), [range(across)], ["a"]))
-    drawn = np.flatnonzero(picture[len(picture) // 2, :, 2] == 200)
-    assert np.ptp(drawn) > 0.75 * picture.shape[1]
-
-
 def test_floats_and_bytes_look_alike():
     figures = [group_rows(kind, [[0, 1]], ["a"]) for kind in (solid(2), solid(2) / 255)]
     np.testing.assert_array_equal(*map(sheet, figures))
