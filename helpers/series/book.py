@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
 
-PAGES = ("conf.py", "index.md")
+PAGES = ("conf.py", "book.css", "index.md")
+
+LINK = re.compile(r"\[`(\w+)`\]\(notebooks/\1\.ipynb\)")
+
+# The theme has its icons as a font too; this script would load 1.5 MB more on every page.
+ICONS = "scripts/fontawesome.js"
+
+# Of what the theme and MathJax bring along, no page asks for these.
+UNUSED = ("locales", "scripts/*.map", "styles/*.map", "mathjax/*")
+USED = ("tex-chtml.js", "input", "output")
 
 
 def series(folder: Path) -> list[Path]:
@@ -30,8 +41,8 @@ def is_newer(one: Path, other: Path) -> bool:
 def build_book(notebooks: list[Path], pages: Path, out: Path) -> Path:
     """Build the book of `notebooks` in the folder `out`; return its index.html.
 
-    Nothing is run. `pages` is the folder of conf.py and index.md. A book that was in `out` goes
-    once the new one is whole. Raises FileNotFoundError where there are no notebooks, and
+    Nothing is run. `pages` is the folder of PAGES and of any more in Markdown. A book that was in
+    `out` goes once the new one is whole. Raises FileNotFoundError where there are no notebooks, and
     RuntimeError with Sphinx's own words where it fails.
     """
     if not notebooks:
@@ -40,12 +51,54 @@ def build_book(notebooks: list[Path], pages: Path, out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out.parent, prefix="book-") as scratch:
         source, html = Path(scratch, "source"), Path(scratch, "html")
         source.mkdir()
-        for path in [*(pages / name for name in PAGES), *notebooks]:
+        for path in [*(pages / name for name in PAGES), *pages.glob("*.md"), *notebooks]:
             shutil.copy(path, source)
+        fill_index(source / "index.md")
         sphinx(source, html)
+        lighten(html / "_static")
         shutil.rmtree(out, ignore_errors=True)
         html.rename(out)
     return out / "index.html"
+
+
+def fill_index(index: Path) -> None:
+    """Put into the index what it shows of the notebooks beside it."""
+    from helpers.series import front_page
+    from helpers.series.plan import notebooks_table
+
+    makers = {
+        "picture": show_picture,
+        "notebooks": lambda folder: notebooks_table(),
+        "what held": front_page.what_held_table,
+        "all claims": front_page.claims_table,
+    }
+    sections = {name: f"\n{or_why_not(make, index.parent)}\n" for name, make in makers.items()}
+    text = front_page.filled(index.read_text(encoding="utf-8"), sections)
+    index.write_text(by_title(text, index.parent), encoding="utf-8")
+
+
+def show_picture(folder: Path) -> str:
+    from helpers.series import front_page
+
+    (folder / Path(front_page.PICTURE).name).write_bytes(front_page.picture(folder))
+    return front_page.shown_picture(folder)
+
+
+def or_why_not(make: Callable[[Path], str], folder: Path) -> str:
+    # A run of some notebooks, or one in which some failed, has its book too.
+    try:
+        return make(folder)
+    except FileNotFoundError:
+        return ""
+    except ValueError as error:
+        return f"*{error}*"
+
+
+def by_title(text: str, folder: Path) -> str:
+    """`text` with the titles of notebooks in its links, less the lines on those not in `folder`."""
+    lines = text.splitlines(keepends=True)
+    there = {path.stem for path in series(folder)}
+    return "".join(LINK.sub(r"[](\1.ipynb)", x) for x in lines if there.issuperset(LINK.findall(x)))
 
 
 def sphinx(source: Path, html: Path) -> None:
@@ -61,3 +114,13 @@ def sphinx(source: Path, html: Path) -> None:
         raise RuntimeError(f"Sphinx could not make the book:\n{text}")
     if text:
         print(text, file=sys.stderr)
+
+
+def lighten(static: Path) -> None:
+    """Take out of the book's files those that no page asks for."""
+    (static / ICONS).write_text("")
+    for path in [path for pattern in UNUSED for path in static.glob(pattern)]:
+        if path.is_dir() and path.name not in USED:
+            shutil.rmtree(path)
+        elif path.name not in USED:
+            path.unlink()

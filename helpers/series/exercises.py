@@ -424,9 +424,10 @@ def check_one_class(function) -> None:
 
 
 def check_fewest_lost(answer) -> None:
-    """How few lost images, with none gained, tell one of 64 channels from chance (Holm, 5 %)."""
+    """How few lost images, with none gained, tell one of 256 channels from chance (Holm, 1 %)."""
     answered(answer)
-    hint(answer != 6, "That is for one channel: the smallest of 64 p values is multiplied by 64.")
-    hint(answer != 11, "Nearly: the test looks to both sides, which doubles p.")
-    hint(answer == 12, "2 x 0.5 to the power of n, times 64, is to be below 0.05: for which n?")
+    hint(answer != 12, "That is for 64 channels, at 5 %.")
+    hint(answer != 8, "That is for one channel: the smallest of 256 p values is multiplied by 256.")
+    hint(answer != 15, "Nearly: the test looks to both sides, which doubles p.")
+    hint(answer == 16, "2 x 0.5 to the power of n, times 256, is to be below 0.01: for which n?")
     print("Right: a channel that costs fewer images than that may still be worth something.")

@@ -140,10 +140,10 @@ RESIDUAL_POINTS = (0, 1 / 8, 1 / 2, 1, 2, 5, 10, 20, 40, 60)
 # Of cats and dogs, whatever the run's own images are.
 PHOTOGRAPHS = replace(
     RESIDUAL,
-    epochs=72,
+    epochs=160,
     batch=64,
     rate=0.1,
-    augment=("flip", "crop20", "light40", "cutout16"),
+    augment=("flip", "crop25", "light30"),
     keep="best",
 )
 

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from helpers.series import book, runner
+from helpers.series.plan import QUESTIONS
 from helpers.settings import ROOT
 
 # The theme and the parser use what a later Sphinx will drop.
@@ -43,8 +44,14 @@ START = notebook(
 )
 NEXT = notebook(
     "Next?",
-    code("say", **{"text/markdown": "It was **stored-strong**."}),
+    code("say", **{"text/markdown": "It was **stored-strong** [here](00_start_here.ipynb)."}),
     code("plot", **{"image/png": PIXEL, "text/plain": "<Figure>"}),
+    code("print", **{"text/plain": "between a figure and its caption"}),
+    code("say", **{"text/markdown": "*What the\nfigure shows.* What follows from it."}),
+    nbformat.v4.new_markdown_cell("The two below have no caption:"),
+    code("plot", **{"image/png": PIXEL, "text/plain": "<Figure>"}),
+    code("plot", **{"image/png": PIXEL, "text/plain": "<Figure>"}),
+    nbformat.v4.new_markdown_cell("## A section\n\n*This is no caption.*"),
 )
 
 
@@ -53,14 +60,16 @@ class Addresses(HTMLParser):
 
     def __init__(self, page: Path):
         super().__init__()
-        self.loaded, self.linked = [], []
+        self.loaded, self.linked, self.told = [], [], []
         self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
         if tag in ("script", "img", "iframe") and "src" in attrs:
             self.loaded.append(attrs["src"])
-        if tag == "link" and attrs.get("rel") in ("stylesheet", "icon", "preload"):
+        if tag == "img":
+            self.told.append(attrs.get("alt"))
+        if tag == "link" and attrs.get("rel") in ("stylesheet", "preload"):
             self.loaded.append(attrs["href"])
         if tag == "a":
             self.linked.append(attrs.get("href", ""))
@@ -74,7 +83,7 @@ def build(tmp_path_factory):
     pages.mkdir()
     for name in book.PAGES:
         shutil.copy(ROOT / "notebooks" / name, pages)
-    runner.save(START, pages / "00_start.ipynb")
+    runner.save(START, pages / "00_start_here.ipynb")
     runner.save(NEXT, pages / "03_next.ipynb")
     out.mkdir(parents=True)
     (out / "02_gone.html").touch()
@@ -94,7 +103,7 @@ def warned(build):
 
 
 def test_every_notebook_has_a_page_with_its_stored_outputs(built):
-    start, after = (built / f"{name}.html" for name in ("00_start", "03_next"))
+    start, after = (built / f"{name}.html" for name in ("00_start_here", "03_next"))
     for stored in ("stored-plain-output", "<td>stored-cell</td>"):
         assert stored in start.read_text(encoding="utf-8")
     assert "<strong>stored-strong</strong>" in after.read_text(encoding="utf-8")
@@ -103,13 +112,13 @@ def test_every_notebook_has_a_page_with_its_stored_outputs(built):
 
 def test_the_index_links_every_page_and_an_older_book_is_gone(built):
     links = Addresses(built / "index.html").linked
-    assert {"00_start.html", "03_next.html"} <= set(links)
+    assert {"00_start_here.html", "03_next.html"} <= set(links)
     assert not (built / "02_gone.html").exists()
     assert [path.name for path in built.parent.iterdir()] == ["book"]
 
 
 def test_nothing_is_loaded_but_files_of_the_book_and_those_are_there(built):
-    pages = [built / f"{name}.html" for name in ("index", "00_start", "03_next", "search")]
+    pages = [built / f"{name}.html" for name in ("index", "00_start_here", "03_next", "search")]
     for page in pages:
         loaded = Addresses(page).loaded
         assert loaded
@@ -120,16 +129,43 @@ def test_nothing_is_loaded_but_files_of_the_book_and_those_are_there(built):
             assert (built / parts.path).is_file(), f"{page.name} loads {address}"
 
 
+def test_a_picture_is_told_by_its_caption_or_else_by_what_is_above_it(built):
+    assert Addresses(built / "03_next.html").told == [
+        "What the figure shows.",
+        "1 of 2: The two below have no caption:",
+        "2 of 2: The two below have no caption:",
+    ]
+
+
+def test_the_index_lists_the_notebooks_that_the_book_has(built):
+    index = (built / "index.html").read_text(encoding="utf-8")
+    assert QUESTIONS["01_training"] not in index
+    assert QUESTIONS["00_start_here"] in index
+
+
+def test_the_index_says_what_is_missing_for_its_tables(built):
+    index = (built / "index.html").read_text(encoding="utf-8")
+    assert "00_start_here.ipynb: no cell with" in index
+
+
+def test_what_no_page_asks_for_is_left_out(built):
+    static = built / "_static"
+    assert not any(static.rglob("*.map"))
+    assert {path.name for path in (static / "mathjax").iterdir()} == set(book.USED)
+    assert (static / book.ICONS).read_text() == ""
+
+
 def test_maths_is_rendered_by_a_script_that_is_in_the_book(built):
-    start = built / "00_start.html"
+    start = built / "00_start_here.html"
     assert r"\(x^2\)" in start.read_text(encoding="utf-8")
     assert any("mathjax" in address for address in Addresses(start).loaded)
 
 
 def test_links_between_notebooks_and_out_of_their_folder_lead_somewhere(built):
-    links = Addresses(built / "00_start.html").linked
+    links = Addresses(built / "00_start_here.html").linked
     assert "03_next.html" in links
     assert "../../data/README.md" in links
+    assert "00_start_here.html" in Addresses(built / "03_next.html").linked
 
 
 def test_nothing_is_warned_of_for_normal_notebooks(warned):
@@ -143,8 +179,9 @@ def test_a_book_of_nothing_is_an_error(tmp_path):
 
 def test_sphinx_failing_is_said_and_leaves_the_book_that_was_there(tmp_path):
     (tmp_path / "conf.py").write_text("raise ValueError('broken on purpose')")
-    (tmp_path / "index.md").touch()
-    runner.save(notebook("Start?"), tmp_path / "00_start.ipynb")
+    for name in book.PAGES[1:]:
+        (tmp_path / name).touch()
+    runner.save(notebook("Start?"), tmp_path / "00_start_here.ipynb")
     (tmp_path / "book").mkdir()
     with pytest.raises(RuntimeError, match="broken on purpose"):
         book.build_book(book.series(tmp_path), tmp_path, tmp_path / "book")
