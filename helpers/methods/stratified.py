@@ -89,9 +89,7 @@ def stratified_difference(values: Tensor, group: Tensor, strata: Tensor) -> floa
 
     Arguments and errors as `stratified_delta`; for numbers whose unit is to be kept.
     """
-    ranked = _ranked(values, group, strata)
-    once = torch.ones(1, len(ranked.inside), dtype=torch.float64, device=ranked.inside.device)
-    return _differences(ranked, once).item()
+    return _difference(_ranked(values, group, strata))
 
 
 def difference_interval(
@@ -104,8 +102,7 @@ def difference_interval(
 ) -> Interval:
     """Percentile bootstrap interval of `stratified_difference`, drawn as `delta_interval` does."""
     ranked = _ranked(values, group, strata)
-    value = stratified_difference(values, group, strata)
-    return _resampled(ranked, value, _differences, resamples, seed, level)
+    return _resampled(ranked, _difference(ranked), _differences, resamples, seed, level)
 
 
 def quantile_strata(values: Tensor, parts: int) -> Tensor:
@@ -219,6 +216,11 @@ def _deltas(ranked: _Ranked, counts: Tensor) -> Tensor:
         @ (1.0 / (total + 1.0).double())[strata]
         / _weights(ranked).sum()
     )
+
+
+def _difference(ranked: _Ranked) -> float:
+    once = torch.ones(1, len(ranked.inside), dtype=torch.float64, device=ranked.inside.device)
+    return _differences(ranked, once).item()
 
 
 def _differences(ranked: _Ranked, counts: Tensor) -> Tensor:
