@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-import torchvision.io
 from PIL import Image, ImageOps
 
 from .progress import progress
@@ -74,6 +73,22 @@ def decode_files(
     )
 
 
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode in RGB: 16-bit grey scaled, transparency laid over white.
+
+    Raises ValueError for floating-point pixels, whose range nothing tells.
+    """
+    if image.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
+        deep = np.asarray(image).astype(np.int64)
+        return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ValueError("pixels are floating-point numbers of unknown range")
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -97,6 +112,9 @@ def _reason(error: Exception) -> str:
 
 def _pixels(data: bytes, side: int) -> tuple[torch.Tensor, tuple[int, int]]:
     """uint8 (3, H, W), and the width and height of the file."""
+    # Here, since it takes two seconds, and drawn images need none of it.
+    import torchvision.io
+
     if data[:2] == b"\xff\xd8" and len(data) < _BIG and hasattr(torchvision.io, "decode_jpeg"):
         try:
             pixels = torchvision.io.decode_jpeg(
@@ -116,20 +134,8 @@ def _pixels_by_pil(data: bytes, side: int) -> tuple[torch.Tensor, tuple[int, int
         size = image.size[::-1] if turned else image.size
         if image.mode in ("RGB", "L"):
             image.draft(None, (2 * side, 2 * side))
-        image = _rgb(ImageOps.exif_transpose(image))
+        image = as_rgb(ImageOps.exif_transpose(image))
     return torch.from_numpy(np.array(image)).permute(2, 0, 1), size
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey, which PIL would clip to white
-        deep = np.asarray(image).astype(np.int64)
-        return Image.fromarray((deep.clip(0, 65535) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("pixels are floating-point numbers of unknown range")
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _square(pixels: torch.Tensor, side: int) -> torch.Tensor:

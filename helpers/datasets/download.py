@@ -68,7 +68,10 @@ def _fetch(url: str, part: Path, say: Callable[[str], None], patience: float) ->
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=patience) as answer:
         have = have if answer.status == http.HTTPStatus.PARTIAL_CONTENT else 0
-        total = have + int(answer.headers["Content-Length"])
+        length = answer.headers["Content-Length"]
+        if length is None:
+            raise ValueError("it does not say how long the file is")
+        total = have + int(length)
         advance = progress(part.stem, total / _MEGA, "MB", say=say)
         with part.open("ab" if have else "wb") as file:
             advance(have / _MEGA)

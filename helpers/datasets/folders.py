@@ -1,6 +1,6 @@
 """Class folders: images by the folder they lie in."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -21,8 +21,10 @@ def class_folders(files: Files, name: str = "") -> Listing:
     """Images by the folder they lie in: ``<class>/**``, ``train/<class>/**`` or the like.
 
     A folder that holds everything is looked into. Other files, and images outside the class
-    folders, are left out with a note. Raises ValueError where no image is left.
+    folders, are left out with a note. Raises ValueError where no image is left, and for a name
+    that is not UTF-8.
     """
+    _check_names(files)
     images = [path for path in files.names if is_image(path)]
     others = [path for path in files.names if not is_image(path)]
     found = _levels({path: PurePosixPath(path).parts for path in images})
@@ -39,7 +41,21 @@ def class_folders(files: Files, name: str = "") -> Listing:
     notes = notes_on(
         ("other files, left out", others), ("images in no class folder, left out", loose)
     )
-    return Listing(files, table, name or files.place.stem, notes)
+    return Listing(files, table, name or _name(files.place), notes)
+
+
+def _check_names(files: Files) -> None:
+    for name in files.names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{files.place} has a name that is not UTF-8, {name!a}: rename it."
+            ) from None
+
+
+def _name(place: Path) -> str:
+    return place.name if place.is_dir() else place.stem
 
 
 def _levels(parts_of: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, str]]:

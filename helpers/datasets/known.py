@@ -94,13 +94,13 @@ def whales_places(data_dir: Path) -> tuple[Path, Path]:
 
 def _whales(tables: Path, images: Path) -> Listing:
     files = files_in(images)
-    if tables == images:
-        table = read_table(_member(files, "train.csv"), tables / "train.csv")
-    else:
-        table = read_table(tables.read_bytes(), tables)
-    listing = csv_listing(files, table, tables / "train.csv", "whales")
+    together = tables == images
+    source = tables / "train.csv" if together else tables
+    data = _member(files, "train.csv") if together else tables.read_bytes()
+    listing = csv_listing(files, read_table(data, source), source, "whales")
     if "provenance.csv" in files.names:
-        listing = _with_guesses(listing, read_table(files.read("provenance.csv"), tables))
+        guesses = read_table(files.read("provenance.csv"), images / "provenance.csv")
+        listing = _with_guesses(listing, guesses)
     return _merged(listing)
 
 

@@ -9,7 +9,7 @@ import torch
 from ..settings import Settings
 from .cifar10 import cifar10
 from .dividing import divide
-from .imageset import ImageSet, Splits, counts, left_whole, shrink
+from .imageset import ImageSet, Splits, left_whole, shrink
 from .known import catdog, digits, whales
 from .readers import csv_images, folder_images
 from .rendered import rendered_scenes
@@ -40,16 +40,21 @@ def load(settings: Settings, say: Callable[[str], None] = print, side: int | Non
 def divided(whole: ImageSet, shares: Mapping[str, float]) -> Splits:
     """The parts that the table names in its column part, and the others cut from what is train.
 
-    `shares` are those of the parts that are cut; without such a column, all four are.
+    `shares` are those of the parts that are cut; without such a column, all four are. Raises
+    ValueError where a part would be empty, or a class has nothing to be trained on.
     """
     part = whole.table.get("part", pd.Series("train", index=whole.table.index)).to_numpy()
     rows = {tag: torch.from_numpy((part == tag).nonzero()[0]) for tag in pd.unique(part)}
     own = rows.pop("train", torch.empty(0, dtype=torch.int64))
     to_cut = {tag: share for tag, share in shares.items() if tag not in rows}
-    cut = divide(whole.labels[own], to_cut, DATA_SEED, _individuals(whole.table.iloc[own.numpy()]))
+    labels = whole.labels[own]
+    cut = divide(labels, to_cut, DATA_SEED, _individuals(whole.table.iloc[own.numpy()]))
     rows |= {tag: own[found] for tag, found in cut.items()}
     _check_parts(whole, rows)
-    notes = left_whole(counts(whole), to_cut)
+    sizes = torch.bincount(labels, minlength=len(whole.classes)).numpy()
+    per_class = pd.Series(sizes, list(whole.classes))
+    _check_train(whole, per_class)
+    notes = left_whole(per_class, to_cut)
     return Splits(**{tag: whole.subset(found, tag, notes) for tag, found in rows.items()})
 
 
@@ -89,5 +94,15 @@ def _check_parts(whole: ImageSet, rows: Mapping[str, torch.Tensor]) -> None:
     empty = [tag for tag, found in rows.items() if len(found) == 0]
     if empty:
         raise ValueError(
-            f"{whole.name} has only {len(whole)} images: none is left for {' and '.join(empty)}."
+            f"{whole.name} has only {len(whole)} images: none is left for {' and '.join(empty)}. "
+            "Each class needs an image, or an individual, for each part."
+        )
+
+
+def _check_train(whole: ImageSet, per_class: pd.Series) -> None:
+    lost = list(per_class.index[per_class == 0])
+    if lost:
+        raise ValueError(
+            f"{whole.name} has no images to train on for {', '.join(lost[:5])}"
+            f"{' …' if len(lost) > 5 else ''}: put some into train, or leave the class out."
         )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..settings import Settings
 from .cifar10 import cifar10_place
-from .decode import decode_files
+from .decode import as_rgb, decode_files
 from .files import Files, files_in, stamp
 from .folders import class_folders
 from .imageset import ImageSet
@@ -62,7 +62,8 @@ def photographs(
         return None
     form, side = form_of(known, settings), known.images.shape[1]
     make = lambda: _listing(place, form)  # noqa: E731
-    stamps = (stamp(place), str(form))
+    # "over white": what older caches show below transparent pixels is not that.
+    stamps = (stamp(place), str(form), "over white")
     return cached_listing("unknown", stamps, make, side, settings.cache_dir, say)
 
 
@@ -136,7 +137,7 @@ def _listing(place: Path, form: Form) -> Listing:
 
 def _remade(data: bytes, form: Form) -> bytes:
     with Image.open(io.BytesIO(data)) as image:
-        whole = ImageOps.exif_transpose(image).convert("RGB")
+        whole = as_rgb(ImageOps.exif_transpose(image))
     size = (form.short, form.short) if form.square else _scaled(whole.size, form.short)
     # Squares are cut before they are encoded, as those of the known set were.
     brought = ImageOps.fit(whole, size, Image.Resampling.LANCZOS)
@@ -174,7 +175,8 @@ def _known_files(settings: Settings) -> Files:
     if kind == "whales":
         return files_in(whales_places(settings.data_dir)[1])
     place = Path(path)
-    return files_in(place.parent if place.suffix.lower() == ".csv" else place)
+    plain = kind == "csv" and place.suffix.lower() != ".zip"
+    return files_in(place.parent if plain else place)
 
 
 @cache

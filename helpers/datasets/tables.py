@@ -24,17 +24,24 @@ def csv_listing(files: Files, table: pd.DataFrame, source: Path, name: str = "")
     """Images and classes as a table of texts names them, in its order (see `COLUMNS`).
 
     Paths are looked for as they are, under ``images/``, and in any folder where only one file is
-    called so; an ending may be missing. Rows without a file or a class are left out with a note.
-    Raises ValueError where a column is missing or no row is left.
+    called so; an ending may be missing. Rows without a file or a class are left out with a note,
+    as are further rows of a file, such as one for each box on it. Raises ValueError where a column
+    is missing or no row is left.
     """
     table = named_columns(table, source)
     known = _by_name(files)
     paths = [_resolved(path, files, known) for path in table["path"]]
     lost = [asked for asked, path in zip(table["path"], paths, strict=True) if path is None]
     unnamed = list(table["path"][table["class_name"] == ""])
-    notes = notes_on(("named but not there", lost), ("without a class, left out", unnamed))
     table = table.assign(path=paths)
-    table = table[table["path"].notna() & (table["class_name"] != "")].reset_index(drop=True)
+    table = table[table["path"].notna() & (table["class_name"] != "")]
+    again = table["path"].duplicated()
+    notes = notes_on(
+        ("named but not there", lost),
+        ("without a class, left out", unnamed),
+        ("named more than once, the first row kept", list(table["path"][again].unique())),
+    )
+    table = table[~again].reset_index(drop=True)
     if table.empty:
         raise ValueError(
             f"{source} names no image with a class that is there ({'; '.join(notes)}): "

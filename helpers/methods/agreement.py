@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .statistics import batches, permutation_p
+from .statistics import batches, permutation_p, ranks_among
 
 
 class Mantel(NamedTuple):
@@ -119,18 +119,11 @@ def _upper(matrices: Tensor, groups: Tensor | None) -> tuple[Tensor, Tensor]:
     return rows[within], columns[within]
 
 
-def _equal_to(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Where those equal to each of `values` (..., P) start and stop when its rows are sorted."""
-    values = values.contiguous()
-    ordered = values.sort(-1).values
-    starts = torch.searchsorted(ordered, values)
-    return starts, torch.searchsorted(ordered, values, right=True)
-
-
 def _centred_ranks(values: Tensor) -> Tensor:
     """Average ranks less their mean, along the last axis; NaN in rows that hold one."""
-    starts, stops = _equal_to(values.double())
-    ranks = (starts + stops - values.shape[-1]).double() / 2
+    values = values.double()
+    below, not_above = ranks_among(values, values)
+    ranks = (below + not_above - values.shape[-1]).double() / 2
     return ranks.where(~values.isnan().any(-1, keepdim=True), math.nan)
 
 
@@ -160,7 +153,8 @@ def _members(groups: Tensor | None, classes: int) -> list[Tensor]:
     """The classes of each group."""
     if groups is None:
         return [torch.arange(classes)]
-    return [(groups.cpu() == group).nonzero().flatten() for group in groups.cpu().unique()]
+    groups = groups.cpu()
+    return [(groups == group).nonzero().flatten() for group in groups.unique()]
 
 
 def _orders(members: list[Tensor], limit: int, seed: int) -> Tensor:
@@ -197,8 +191,9 @@ def _joint(a: Tensor, b: Tensor) -> Tensor:
 
 def _together(labels: Tensor) -> Tensor:
     """How many pairs of the last axis are in one cluster: (...), float64."""
-    starts, stops = _equal_to(labels.long())
-    return (stops - starts - 1).sum(-1).double() / 2
+    labels = labels.long()
+    below, not_above = ranks_among(labels, labels)
+    return (not_above - below - 1).sum(-1).double() / 2
 
 
 def _check_matrices(a: Tensor, b: Tensor) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .statistics import Interval, batches, interval_from_draws, resampled_means
+from .statistics import Interval, batches, check_classes, interval_from_draws, resampled_means
 
 # Where a fitted temperature ends when the likelihood has no optimum between.
 COLDEST, HOTTEST = 0.01, 100.0
@@ -148,11 +148,7 @@ def _check_labels(rows: Tensor, labels: Tensor) -> None:
     if rows.ndim != 2 or labels.shape != rows.shape[:1] or len(rows) == 0:
         shapes = f"{tuple(rows.shape)} for images, {tuple(labels.shape)} for labels"
         raise ValueError(f"shapes {shapes}: give (N, C) and (N,), N >= 1")
-    if labels.min() < 0 or labels.max() >= rows.shape[1]:
-        found = f"from {labels.min()} to {labels.max()}"
-        raise ValueError(
-            f"labels {found}: {rows.shape[1]} classes run from 0 to {rows.shape[1] - 1}"
-        )
+    check_classes(labels, rows.shape[1])
 
 
 def _float_type(values: Tensor) -> torch.dtype:

@@ -18,16 +18,14 @@ import numpy
 import torch
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import squareform
-from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.cluster import SpectralClustering
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .agreement import adjusted_rand
+from .kmeans import THREADS, k_means
 from .statistics import Interval, batches, pairwise_interval, permutation_p
 
-# A handful of classes needs no second thread, which on a busy machine takes many times as long.
-THREADS = ThreadpoolController()
 # Sets of medoids that are all tried; where there are more, PAM looks for the best.
 SETS = 5000
 # Clusters are looked for up to this k: a hundred classes need no hundred clusterings.
@@ -66,10 +64,7 @@ def k_means_rows(matrix: Tensor, k: int, seed: int = 0) -> Tensor:
     """
     rows = _checked_square(matrix)
     _check_k(k, len(rows))
-    with warnings.catch_warnings(), THREADS.limit(limits=1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer than k unlike rows
-        labels = KMeans(k, n_init=10, random_state=seed).fit_predict(rows.numpy())
-    return _in_order(labels, matrix)
+    return _in_order(k_means(rows.numpy(), k, beginnings=10, seed=seed).labels_, matrix)
 
 
 def average_linkage(distances: Tensor, k: int, seed: int = 0) -> Tensor:
@@ -109,6 +104,7 @@ def spectral(distances: Tensor, k: int, seed: int = 0) -> Tensor:
     _check_k(k, len(checked))
     if k in (1, len(checked)):  # no eigenvectors needed, and too few for the solver
         return _in_order(torch.arange(len(checked)) * (k > 1), distances)
+    # A handful of classes needs no second thread, which on a busy machine takes many times as long.
     with warnings.catch_warnings(), THREADS.limit(limits=1):
         # Of groups that are far apart, and of classes at no distance: neither changes the answer.
         warnings.filterwarnings("ignore", "Graph is not fully connected")

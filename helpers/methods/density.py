@@ -212,19 +212,20 @@ def _given_bandwidths(bandwidth: float | Tensor, logits: Tensor) -> Tensor:
     return given.expand(logits.shape[1]).clone()
 
 
-def _check_spread(logits: Tensor) -> None:
+def _check_spread(logits: Tensor, instead: str = ", or give a bandwidth as a number") -> None:
     if len(logits) == 1:
-        raise ValueError("one image has no spread: fit to more, or give a bandwidth as a number")
+        raise ValueError(f"one image has no spread: fit to more{instead}")
     equal = (logits == logits[0]).all(0).nonzero()[:, 0].tolist()
     if equal:
         raise ValueError(
-            f"all logits of class columns {equal} are equal: give a bandwidth as a number, "
-            "or leave those classes out"
+            f"all logits of class columns {equal} are equal: leave those classes out, or fit to "
+            f"more images{instead}"
         )
 
 
 def _check_independent(logits: Tensor) -> None:
-    _check_spread(logits)
+    # No bandwidth helps here, as it is a share of the spread.
+    _check_spread(logits, instead="")
     classes = logits.shape[1]
     # By correlations, where it does not matter that one logit varies more than another.
     spread = torch.linalg.eigvalsh(logits.T.corrcoef().reshape(classes, classes))

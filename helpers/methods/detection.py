@@ -7,14 +7,13 @@ or hold NaN raise ValueError everywhere.
 """
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .rejection import doubles
-from .statistics import Interval, batches, interval_from_draws
+from .statistics import Interval, drawn_counts, interval_from_draws, ranks_among
 
 Pair = tuple[Tensor, Tensor]
 
@@ -35,7 +34,7 @@ def auroc(known: Tensor, unknown: Tensor) -> Tensor:
     How often an unknown image scores above a known one; ties count one half.
     """
     known, unknown = _both(known, unknown)
-    below, not_above = _ranks(known, unknown)
+    below, not_above = ranks_among(known, unknown)
     return (below + not_above).double().mean(-1) / (2 * known.shape[-1])
 
 
@@ -61,38 +60,14 @@ def aupr(known: Tensor, unknown: Tensor) -> Tensor:
     Of images that tie none is found without the others. As scikit-learn's: no interpolation.
     """
     known, unknown = _both(known, unknown)
-    found = unknown.shape[-1] - _ranks(unknown, unknown)[0]
-    mistaken = known.shape[-1] - _ranks(known, unknown)[0]
+    found = unknown.shape[-1] - ranks_among(unknown, unknown)[0]
+    mistaken = known.shape[-1] - ranks_among(known, unknown)[0]
     return (found / (found + mistaken).double()).mean(-1)
 
 
 def aupr_known(known: Tensor, unknown: Tensor) -> Tensor:
     """Average precision the other way, of finding the known from the lowest score up: (...)."""
     return aupr(-doubles(unknown), -doubles(known))
-
-
-def auroc_interval(
-    known: Tensor, unknown: Tensor, resamples: int = 1000, seed: int = 0
-) -> Interval:
-    """`auroc` of scores (N,) and (M,), with its 95 % bootstrap interval.
-
-    Known and unknown images are resampled separately. No width where every unknown image scores
-    above every known one; NaN bounds where there is but one image of either.
-    """
-    return _auroc_interval([(known, unknown)], resamples, seed)
-
-
-def paired_auroc_interval(
-    first: Pair, second: Pair, resamples: int = 1000, seed: int = 0
-) -> Interval:
-    """`auroc` of the first score less that of the second, with its 95 % bootstrap interval.
-
-    Both are (known, unknown), (N,) and (M,), of the same images in the same order, which are
-    resampled together. Otherwise as `auroc_interval`. Raises ValueError where lengths differ.
-    """
-    for one, other in zip(first, second, strict=True):
-        _check_same_images(one, other)
-    return _auroc_interval([first, second], resamples, seed)
 
 
 # Wrong against right
@@ -142,61 +117,23 @@ def selective_accuracy(score: Tensor, wrong: Tensor, coverage: float) -> Tensor:
     return 1 - risk[torch.searchsorted(shares, coverage - 1e-12)]
 
 
-def aurc_interval(score: Tensor, wrong: Tensor, resamples: int = 1000, seed: int = 0) -> Interval:
-    """`aurc` with its 95 % bootstrap interval over images; NaN bounds for one image."""
-    return _aurc_interval([score], wrong, resamples, seed)
-
-
 def paired_aurc_interval(
     first: Tensor, second: Tensor, wrong: Tensor, resamples: int = 1000, seed: int = 0
 ) -> Interval:
     """`aurc` of the first score (N,) less that of the second, with its 95 % bootstrap interval.
 
     Below 0 where the first is better. Both are of the same images, which are resampled together.
+    NaN bounds for one image. Raises ValueError for no resamples, and as `risk_coverage`.
     """
-    return _aurc_interval([first, second], wrong, resamples, seed)
-
-
-def _auroc_interval(pairs: list[Pair], resamples: int, seed: int) -> Interval:
-    """Of one score, or of the first of two less the second."""
-    pairs = [_both(*pair) for pair in pairs]
-    known, unknown = pairs[0]
-    if known.ndim != 1 or unknown.ndim != 1:
-        shapes = f"{tuple(known.shape)} and {tuple(unknown.shape)}"
-        raise ValueError(f"scores have shapes {shapes}: give (N,) and (M,)")
-    draws = _drawn_aurocs(pairs, resamples, seed)
-    values = torch.stack([auroc(*pair) for pair in pairs]).cpu()
-    # One image of either varies with no resample, which is not to say that it is certain.
-    n = len(known) + len(unknown) if min(len(known), len(unknown)) > 1 else 1
-    found = interval_from_draws(_difference(values).item(), _difference(draws), n)
-    return found._replace(n=len(known) + len(unknown))
-
-
-def _drawn_aurocs(pairs: list[Pair], resamples: int, seed: int) -> Tensor:
-    """AUROC of each pair of scores in the same bootstrap resamples: (pairs, resamples)."""
-    known, unknown = pairs[0]
-    ordered = [(each.argsort(), *_ranks(each, other)) for each, other in pairs]
-    drawn = [[] for _ in pairs]
-    for of_known, of_unknown in _draw_counts((len(known), len(unknown)), resamples, seed, known):
-        for found, (order, below, not_above) in zip(drawn, ordered, strict=True):
-            under = _sums_before(of_known[:, order])
-            under = under[:, below] + under[:, not_above]
-            found.append((under * of_unknown).sum(1) / (2 * len(known) * len(unknown)))
-    return torch.stack([torch.cat(found) for found in drawn])
-
-
-def _aurc_interval(scores: list[Tensor], wrong: Tensor, resamples: int, seed: int) -> Interval:
-    """Of one score, or of the first of two less the second."""
-    checked = [_checked_answers(score, wrong) for score in scores]
-    values = torch.stack([aurc(*each) for each in checked]).cpu()
-    wrong = checked[0][1]
-    orders = [_order(score) for score, _ in checked]
-    drawn = [
-        torch.stack([_weighted_aurc(counts, wrong, order) for order in orders])
-        for (counts,) in _draw_counts((len(wrong),), resamples, seed, wrong)
+    first, wrong = _checked_answers(first, wrong)
+    second, _ = _checked_answers(second, wrong)
+    orders = [_order(score) for score in (first, second)]
+    draws = [
+        torch.sub(*(_weighted_aurc(counts, wrong, order) for order in orders))
+        for counts in drawn_counts(len(wrong), resamples, seed, wrong)
     ]
-    draws = torch.cat(drawn, 1)
-    return interval_from_draws(_difference(values).item(), _difference(draws), len(wrong))
+    value = (aurc(first, wrong) - aurc(second, wrong)).item()
+    return interval_from_draws(value, torch.cat(draws), len(wrong))
 
 
 def _weighted_aurc(counts: Tensor, wrong: Tensor, order: _Order) -> Tensor:
@@ -216,42 +153,14 @@ def _weighted_aurc(counts: Tensor, wrong: Tensor, order: _Order) -> Tensor:
     return (errors[:, -1] + curve.sum(1)) / counts.shape[1]
 
 
-def _draw_counts(
-    sizes: tuple[int, ...], resamples: int, seed: int, like: Tensor
-) -> Iterator[list[Tensor]]:
-    """How often each image of sets of these sizes is drawn, some resamples at a time: (R, size)."""
-    if resamples < 1:
-        raise ValueError(f"resamples is {resamples}: give at least 1")
-    generator = torch.Generator().manual_seed(seed)
-    for start, stop in batches(resamples, sum(sizes)):
-        counts = []
-        for size in sizes:
-            rows = torch.randint(size, (stop - start, size), generator=generator).to(like.device)
-            ones = like.new_ones(1, 1).expand(rows.shape)
-            counts.append(like.new_zeros(rows.shape).scatter_add_(1, rows, ones))
-        yield counts
-
-
 def _order(score: Tensor) -> _Order:
     ascending, images = score.sort()
     return _Order(images, ascending.unique_consecutive(return_counts=True)[1].cumsum(0))
 
 
-def _ranks(values: Tensor, asked: Tensor) -> Pair:
-    """How many of `values` (..., N) are below each `asked` (..., M), and how many not above."""
-    ascending, asked = values.contiguous().sort(-1).values, asked.contiguous()
-    below = torch.searchsorted(ascending, asked)
-    return below, torch.searchsorted(ascending, asked, right=True)
-
-
 def _sums_before(values: Tensor) -> Tensor:
     """Sums of the first 0, 1, ..., N values along the last axis: (..., N + 1)."""
     return torch.nn.functional.pad(values.cumsum(-1), (1, 0))
-
-
-def _difference(values: Tensor) -> Tensor:
-    """The one row there is, or the first less the second."""
-    return values[0] if len(values) == 1 else values[0] - values[1]
 
 
 def _both(known: Tensor, unknown: Tensor) -> Pair:
@@ -281,12 +190,6 @@ def _checked_answers(score: Tensor, wrong: Tensor) -> Pair:
     if not ((wrong == 0) | (wrong == 1)).all():
         raise ValueError("wrong holds other numbers than 0 and 1: say which answers were wrong")
     return score, wrong
-
-
-def _check_same_images(one: Tensor, other: Tensor) -> None:
-    if one.shape != other.shape:
-        shapes = f"{tuple(one.shape)} and {tuple(other.shape)}"
-        raise ValueError(f"scores have shapes {shapes}: pairs need the same images")
 
 
 def _check_share(name: str, value: float) -> None:

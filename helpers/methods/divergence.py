@@ -18,7 +18,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from .statistics import batches
+from .statistics import check_classes, drawn_counts
 
 # Numbers worked on at a time: they fit a core's cache, and are enough for calls to cost little.
 CELLS = 1 << 18
@@ -41,17 +41,6 @@ def js_divergence(P: Tensor, Q: Tensor | None = None) -> Tensor:
     if P.shape[-1] > SHORT:
         return _all_pairs(_js_of_long_rows, P, Q, side=16)
     return _all_pairs(_js_of_short_rows, P, Q)
-
-
-def js_distance(P: Tensor, Q: Tensor | None = None) -> Tensor:
-    """Jensen-Shannon distance, the square root of the divergence in bits: (N, M), 0..1.
-
-    A metric, and scipy's `jensenshannon` in base 2. In float32 the root magnifies rounding near
-    zero: a divergence right to 5e-7 is a distance right to 7e-4 only. So compute in float64 where
-    small distances matter, or compare divergences.
-    Endres and Schindelin (2003), A new metric for probability distributions.
-    """
-    return js_divergence(P, Q).sqrt_()
 
 
 def symmetric_kl(P: Tensor, Q: Tensor | None = None) -> Tensor:
@@ -137,6 +126,7 @@ def js_of_scores(scores: Tensor, block: int = 1 << 14) -> Tensor:
     `scores` (N, C) may be a memory-mapped tensor: it is read twice, `block` images at a time, and
     summed in float64. A class without mass is NaN. Raises ValueError as `class_profiles` does.
     """
+    scores = scores.detach()
     dtype = _checked_scores(scores[:1]).dtype
     parts = [slice(start, start + block) for start in range(0, len(scores), block)]
     mass = sum(_checked_scores(scores[part]).double().sum(0) for part in parts)
@@ -160,9 +150,7 @@ def bootstrap_divergence(
     `class_profiles` does, and for no resamples.
     """
     scores = _checked_scores(scores)
-    if resamples < 1:
-        raise ValueError(f"{resamples} resamples: give at least one")
-    weights = _resample_weights(scores, resamples, seed)
+    weights = drawn_counts(len(scores), resamples, seed, scores)
     if _by_class(over):
         labels, classes = _checked_labels(labels, None, scores)
         members = [(labels == label).nonzero()[:, 0] for label in range(classes)]
@@ -183,6 +171,8 @@ def maps_of_few(scores: Tensor, count: int, draws: int, seed: int = 0) -> Tensor
     return divergence_maps([scores[few] for few in rows])
 
 
+# Other threads are not in the caller's inference mode, and may not write to what is made in it.
+@torch.inference_mode(False)
 def _all_pairs(
     kernel: Callable[[Tensor, Tensor], Tensor],
     P: Tensor,
@@ -282,14 +272,6 @@ def _js_over_classes(scores: Tensor, members: list[Tensor], counts: Tensor) -> T
     return _js_of_short_rows(profiles, profiles)
 
 
-def _resample_weights(scores: Tensor, resamples: int, seed: int) -> Iterator[Tensor]:
-    """How often each image was drawn: (R, N) counts, in the type of `scores`, batch by batch."""
-    generator, n = torch.Generator().manual_seed(seed), len(scores)
-    for start, stop in batches(resamples, n):
-        rows = torch.randint(n, (stop - start, n), generator=generator).to(scores.device)
-        yield scores.new_zeros(rows.shape).scatter_add_(1, rows, scores.new_ones(rows.shape))
-
-
 def _halves(rows: Tensor) -> Tensor:
     """Half of each row, so that two add to the mixture; raised off zero, where 0 log 0 is 0."""
     return rows / 2 + _tiny(rows)
@@ -355,8 +337,7 @@ def _checked_labels(
     if labels is None or labels.shape != scores.shape[:1]:
         raise ValueError(f"profiles over classes need a label for each of the {len(scores)} images")
     classes = scores.shape[1] if classes is None else classes
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels from {labels.min()} to {labels.max()}: give 0 to {classes - 1}")
+    check_classes(labels, classes)
     return labels.to(scores.device, torch.int64), classes
 
 

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy
 import scipy.linalg
 import torch
-from sklearn.cluster import KMeans
 from torch import Tensor
 
 from .agreement import adjusted_rand
+from .kmeans import k_means, threads_for
 from .neighbours import check_range, checked_points, mostly_alike, nearest, to_others
+from .statistics import check_classes
 
 if TYPE_CHECKING:
     from openTSNE.affinity import Affinities
@@ -30,7 +31,7 @@ def pca(points: Tensor, components: int) -> Tensor:
     """Projections of `points` (N, D) on their principal components, largest first: (N, components).
 
     Centred, not scaled, float32. Exact: an eigendecomposition in float64 of the smaller of (D, D)
-    and (N, N), on the CPU, with 8 bytes per number of `points`. The sign of a component makes its
+    and (N, N), on the CPU, with 16 bytes per number of `points`. The sign of a component makes its
     projection of largest size positive. Raises ValueError unless 1 <= components <= min(N, D).
     Jolliffe (2002), Principal Component Analysis, chapter 3.
     """
@@ -113,9 +114,9 @@ def trustworthiness(points: Tensor, placed: Tensor, k: int = 12) -> float:
     check_range("k", k, (n - 1) // 2)
     near = nearest(placed, k).indices.to(points.device)
     intrusion = sum(
-        (_nearer(squared, near[rows]) - k + 1).clamp(min=0).sum().item()
+        (_nearer(squared, near[rows]) - k + 1).clamp(min=0).sum()
         for rows, squared in to_others(points)
-    )
+    ).item()
     return 1 - 2 * intrusion / (n * k * (2 * n - 3 * k - 1))
 
 
@@ -135,7 +136,7 @@ def map_quality(points: Tensor, placed: Tensor, labels: Tensor, k: int = 12) -> 
     trustworthiness; the share of images whose `k` nearest are mostly of their class; the adjusted
     Rand index of k-means on the coordinates, with as many clusters as classes, and the classes.
     """
-    clusters = KMeans(len(labels.unique()), n_init=3, random_state=0).fit_predict(placed.cpu())
+    clusters = k_means(placed.cpu().numpy(), len(labels.unique()), beginnings=3).labels_
     return {
         "trustworthiness": trustworthiness(points, placed, k),
         "neighbours right": knn_accuracy(placed, labels, k).double().mean().item(),
@@ -149,10 +150,10 @@ def centroid_distances(points: Tensor, labels: Tensor, classes: int) -> Tensor:
     NaN for a class without points, its diagonal included. Raises ValueError unless `labels` are
     (N,) whole numbers from 0 to classes - 1.
     """
-    points, labels = checked_points(points), labels.to(points.device).long()
+    points = checked_points(points)
     _check_labels(points, labels)
-    if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(f"labels from {labels.min()} to {labels.max()} of {classes} classes")
+    check_classes(labels, classes)
+    labels = labels.to(points.device).long()
     sums = points.new_zeros(classes, points.shape[1]).index_add_(0, labels, points)
     centroids = sums / labels.bincount(minlength=classes)[:, None]
     # By matrix product a distance to itself would not be zero.
@@ -197,9 +198,8 @@ def _affinities(points: Tensor, perplexity: float) -> "Affinities":
 
     near = nearest(points, min(len(points) - 1, round(3 * perplexity)))
     index = PrecomputedNeighbors(near.indices.int().cpu().numpy(), near.distances.cpu().numpy())
-    # With few images threads mostly wait for each other, on a busy machine for seconds.
-    threads = min(torch.get_num_threads(), 1 + len(points) // 1000)
-    return PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=threads)
+    jobs = threads_for(len(points))
+    return PerplexityBasedNN(knn_index=index, perplexity=perplexity, n_jobs=jobs)
 
 
 def _beginning(layout: Tensor, seed: int) -> Tensor:

@@ -29,10 +29,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention import CONSTANT
+from .kmeans import THREADS
 from .layers import capture, eval_mode, find
 from .neighbours import checked_points
+from .rejection import doubles
 from .statistics import Interval, interval_from_draws, resampled_means
-from .subcategories import THREADS
 
 BATCH = 128
 # A linear probe reads this many principal components, where a layer has more numbers.
@@ -144,17 +145,6 @@ def activity(
     return {name: _activity(found, images) for name, found in seen.items()}
 
 
-def dead_channels(
-    model: nn.Module, images: Tensor, layers: Sequence[str], batch: int = BATCH
-) -> dict[str, Tensor]:
-    """Which channels of `layers` are dead: (C,) bool by layer.
-
-    Dead is the same number everywhere in every image; after a ReLU, never above zero. `activity`
-    tells more. A channel that is uniform for one image may well be alive for others.
-    """
-    return {name: seen.dead for name, seen in activity(model, images, layers, batch).items()}
-
-
 def uniform_maps(
     model: nn.Module, images: Tensor, layers: Sequence[str], batch: int = BATCH
 ) -> dict[str, Tensor]:
@@ -222,15 +212,15 @@ def silenced(
         raise ValueError(f"{len(images)} images have labels {tuple(labels.shape)}: give (N,)")
     channels = _channels(model, images, layer)
     passed_by = _passed_by(model, images, layer, channels)
-    right = torch.empty(channels + 1, len(images), dtype=torch.bool, device=images.device)
+    copies = channels + 1 if passed_by else 1
+    said = []
     with torch.no_grad(), eval_mode(model):
-        for first, part in _parts(model, images, max(1, batch // (channels + 1))):
-            rows = slice(first, first + len(part))
-            copies = channels + 1 if passed_by else 1
+        for _, part in _parts(model, images, max(1, batch // (channels + 1))):
             with _hooked(model, layer, _silencer(channels, len(part))):
                 logits = model(part.repeat(copies, 1, 1, 1))
-            said = logits.argmax(1).unflatten(0, (-1, len(part)))
-            right[:, rows] = said.to(right.device) == labels[rows].to(right.device)
+            said.append(logits.argmax(1).unflatten(0, (-1, len(part))))
+    # Moved once, at the end: each look at an answer would make the host wait for the device.
+    right = torch.cat(said, 1).to(images.device) == labels.to(images.device)
     return Silenced(right[:-1], right[-1])
 
 
@@ -356,10 +346,12 @@ def pixels_recovered(
                 output = _output(outputs, name)
                 read = _read(reader, output, name)
                 true = _under(part, reader.corner, reader.step, output.shape[2:])
-                misses = (read - true, reader.mean - true)
+                misses = (read - true, reader.mean.to(true.device) - true)
                 each = [miss.square().reshape(len(part), -1).sum(1) for miss in misses]
-                kept[name].append(torch.stack(each).to(images.device))
-    return {name: Recovered(*torch.cat(parts, dim=1)) for name, parts in kept.items()}
+                kept[name].append(torch.stack(each))
+    return {
+        name: Recovered(*torch.cat(parts, dim=1).to(images.device)) for name, parts in kept.items()
+    }
 
 
 def linear_probe(
@@ -482,10 +474,10 @@ def _summed(sums: _Sums, cells: Tensor, pixels: Tensor) -> _Sums:
 
 
 def _least_squares(sums: _Sums) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights, offset and the mean of the pixels."""
-    inputs, mean = sums.cells / sums.count, sums.pixels / sums.count
-    squares = sums.squares / sums.count - torch.outer(inputs, inputs)
-    products = sums.products / sums.count - torch.outer(inputs, mean)
+    """Weights, offset and the mean of the pixels, on the CPU."""
+    count, *totals = sums
+    inputs, mean, squares, products = (total.cpu() / count for total in totals)
+    squares, products = squares - torch.outer(inputs, inputs), products - torch.outer(inputs, mean)
     # Dead channels leave it without an inverse.
     weights = torch.linalg.pinv(squares, rtol=RANK, hermitian=True) @ products
     return weights, mean - inputs @ weights, mean
@@ -497,14 +489,14 @@ def _lattice(fields: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
 
 
 def _cells(maps: Tensor) -> Tensor:
-    """Maps (n, C, h, w) as a row for each cell, (n h w, C) float64, which not all devices have."""
-    return maps.permute(0, 2, 3, 1).flatten(0, 2).cpu().double()
+    """Maps (n, C, h, w) as a row for each cell: (n h w, C), `doubles`."""
+    return doubles(maps.permute(0, 2, 3, 1).flatten(0, 2))
 
 
 def _under(images: Tensor, corner, step, cells) -> Tensor:
-    """The pixels under each cell of (h, w), a row for each: (n h w, 3 a b) float64."""
+    """The pixels under each cell of (h, w), a row for each: (n h w, 3 a b), `doubles`."""
     (top, left), (tall, wide), (height, width) = corner, step, cells[:2]
-    part = images[:, :, top : top + height * tall, left : left + width * wide].cpu().double()
+    part = doubles(images[:, :, top : top + height * tall, left : left + width * wide])
     apart = part.unflatten(3, (width, wide)).unflatten(2, (height, tall))
     return apart.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(0, 2)
 
@@ -517,7 +509,7 @@ def _tiled(pixels: Tensor, step: tuple[int, int], shape: torch.Size) -> Tensor:
 
 def _read(reader: Reader, output: Tensor, name: str) -> Tensor:
     cells = _cells(_maps(output, name))
-    return cells @ reader.weights + reader.offset
+    return cells @ reader.weights.to(cells.device) + reader.offset.to(cells.device)
 
 
 def _pooled(output: Tensor, cells: int) -> Tensor:

@@ -18,6 +18,7 @@ from scipy.stats import betabinom
 from torch import Tensor
 
 from .rejection import doubles
+from .statistics import check_classes
 
 # Quotients of shares that are whole but for rounding, such as 3 / 0.1, count as whole.
 ROUNDING = 1e-9
@@ -148,12 +149,10 @@ def _checked(scores: Tensor) -> Tensor:
 
 
 def _check_predicted(predicted: Tensor, scores: Tensor, classes: int) -> None:
-    if predicted.shape != scores.shape or predicted.is_floating_point():
-        found = f"{predicted.dtype} {tuple(predicted.shape)}"
-        raise ValueError(f"predicted are {found}: give a class for each of {len(scores)} scores")
-    if predicted.min() < 0 or predicted.max() >= classes:
-        found = f"from {predicted.min()} to {predicted.max()}"
-        raise ValueError(f"predicted {found}: {classes} classes run from 0 to {classes - 1}")
+    if predicted.shape != scores.shape:
+        shape = tuple(predicted.shape)
+        raise ValueError(f"predicted are {shape}: give a class for each of {len(scores)} scores")
+    check_classes(predicted, classes, "predicted")
 
 
 def _check_share(name: str, value: float) -> None:

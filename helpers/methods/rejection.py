@@ -189,7 +189,7 @@ def from_layers(
     try:
         virtual = vim(fitted, fitted_logits, points, logits, weight, bias)
     except NoResidualError:
-        virtual = torch.full_like(logits[:, 0], torch.nan)
+        virtual = torch.full_like(doubles(logits[:, 0]), torch.nan)
     return {
         "k nearest": nearest_distance(fitted, points),
         "Mahalanobis": mahalanobis(fitted, fitted_labels, points),

@@ -76,6 +76,27 @@ def share_over_seeds(values: Tensor) -> Interval:
     return ended(over_seeds(values))
 
 
+def deviation_interval(values: Tensor | Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+    """Interval of the standard deviation within the rows of `values` (G, K), by chi-squared.
+
+    The groups, say recipes with K training seeds each, may differ in their means, but are taken
+    to be normal with the same deviation: one group of three reaches from half to six times its
+    deviation, five of them from 0.7 to 1.8. NaN for K = 1. Raises ValueError where a value is not
+    finite.
+    """
+    values = torch.as_tensor(values, dtype=torch.float64)
+    _finite(values.flatten(), "values")
+    _check_level(level)
+    groups, each = values.shape
+    freedom = groups * (each - 1)
+    if not freedom:
+        return Interval(math.nan, math.nan, math.nan, groups)
+    variance = values.var(1).mean().item()
+    tails = (special.chdtri(freedom, 0.5 - level / 2), special.chdtri(freedom, 0.5 + level / 2))
+    bounds = (math.sqrt(freedom * variance / tail) for tail in tails)
+    return Interval(math.sqrt(variance), *bounds, groups * each)
+
+
 def crossed(seeds: Interval, images: Interval) -> Interval:
     """An interval over training seeds, widened by one over images: half-widths add as squares.
 
@@ -151,14 +172,14 @@ def bootstrap_interval(
 
     A statistic made of means is quicker through `resampled_means`. Bounds are NaN for a single
     row, and where the statistic of any resample is NaN; where all rows are equal the interval has
-    no width. Raises ValueError for tensors that are empty or not equally long.
+    no width. Raises ValueError for tensors that are empty or not equally long, and no resamples.
     Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapter 13.
     """
     n = _common_length(tensors)
     device = tensors[0].device
     draws = [
         torch.as_tensor(statistic(*(tensor.index_select(0, rows) for tensor in tensors)))
-        for batch in _row_batches(n, resamples, seed)
+        for batch in _drawn_rows(n, resamples, seed)
         for rows in batch.to(device)
     ]
     return interval_from_draws(float(statistic(*tensors)), torch.stack(draws), n, level, method)
@@ -172,7 +193,7 @@ def resampled_means(values: Tensor, resamples: int = 1000, seed: int = 0) -> Ten
     """
     n = _common_length((values,))
     flat = _floating(values).reshape(n, -1)
-    sums = [_draw_counts(rows, flat) @ flat for rows in _row_batches(n, resamples, seed)]
+    sums = [counts @ flat for counts in drawn_counts(n, resamples, seed, flat)]
     return (torch.cat(sums) / n).reshape(resamples, *values.shape[1:])
 
 
@@ -248,51 +269,59 @@ def holm(p_values: Tensor | Sequence[float]) -> Tensor:
     return torch.empty_like(p).scatter(0, order, adjusted)
 
 
-def cohens_d(a: Tensor, b: Tensor) -> float:
-    """Cohen's d of two independent samples: difference of means in pooled standard deviations.
-
-    Where neither varies: NaN for equal means, else infinite. Raises ValueError for fewer than two
-    values in either, or one not finite.
-    Cohen (1988), Statistical Power Analysis for the Behavioral Sciences, equation 2.5.1.
-    """
-    a, b = _finite(_floating(a), "a"), _finite(_floating(b), "b")
-    if min(len(a), len(b)) < 2:
-        raise ValueError(f"{len(a)} and {len(b)} values: a spread needs two of each")
-    squares = (len(a) - 1) * a.var() + (len(b) - 1) * b.var()
-    pooled = (squares / (len(a) + len(b) - 2)).sqrt()
-    return ((a.mean() - b.mean()) / pooled).item()
-
-
 def cliffs_delta(a: Tensor, b: Tensor) -> float:
     """Cliff's delta: share of pairs with a above b less those with a below; -1..1, 0 alike.
 
-    Of ranks alone, so fit for skewed numbers where `cohens_d` is not. Raises ValueError where
-    either is empty or not finite.
+    Of ranks alone, so fit for skewed numbers too. Raises ValueError where either is empty or not
+    finite.
     Cliff (1993), Dominance statistics: ordinal analyses to answer ordinal questions.
     """
-    a, b = _finite(_floating(a), "a"), _finite(_floating(b), "b").sort().values
-    below = torch.searchsorted(b, a)
-    above = len(b) - torch.searchsorted(b, a, right=True)
-    return (below - above).sum().item() / (len(a) * len(b))
+    a, b = _finite(_floating(a), "a"), _finite(_floating(b), "b")
+    below, not_above = ranks_among(b, a)
+    return (below + not_above - len(b)).sum().item() / (len(a) * len(b))
 
 
-def _row_batches(n: int, resamples: int, seed: int) -> Iterator[Tensor]:
+def ranks_among(values: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """How many of `values` (..., N) are below each of `asked` (..., M), and how many not above."""
+    ascending, asked = values.contiguous().sort(-1).values, asked.contiguous()
+    below = torch.searchsorted(ascending, asked)
+    return below, torch.searchsorted(ascending, asked, right=True)
+
+
+def drawn_counts(n: int, resamples: int, seed: int, like: Tensor) -> Iterator[Tensor]:
+    """How often each of n rows is drawn in bootstrap resamples: (at most CELLS // n, n) at a time.
+
+    In the type of `like` and on its device. The draws are those of `bootstrap_interval` with the
+    same seed. Raises ValueError for no resamples.
+    """
+    one = like.new_ones(1, 1)
+    for rows in _drawn_rows(n, resamples, seed):
+        rows = rows.to(like.device)
+        yield like.new_zeros(rows.shape).scatter_add_(1, rows, one.expand(rows.shape))
+
+
+def _drawn_rows(n: int, resamples: int, seed: int) -> Iterator[Tensor]:
     """Rows drawn with replacement, (at most CELLS // n, n) at a time; the seed fixes them all."""
+    if resamples < 1:
+        raise ValueError(f"resamples is {resamples}: give at least 1")
     generator = torch.Generator().manual_seed(seed)
     for start, stop in batches(resamples, n):
         yield torch.randint(n, (stop - start, n), generator=generator)
+
+
+def check_classes(labels: Tensor, classes: int, what: str = "labels") -> None:
+    """Raises ValueError unless `labels` are whole numbers from 0 to classes - 1."""
+    if labels.is_floating_point():
+        raise ValueError(f"{what} are {labels.dtype}: give each image's class, as argmax does")
+    if labels.numel() and (labels.min() < 0 or labels.max() >= classes):
+        found = f"from {labels.min()} to {labels.max()}"
+        raise ValueError(f"{what} {found}: {classes} classes run from 0 to {classes - 1}")
 
 
 def batches(count: int, n: int) -> Iterator[tuple[int, int]]:
     """(start, stop) pairs that cover `count` draws of `n` numbers, CELLS numbers at a time."""
     step = max(1, CELLS // n)
     return ((start, min(start + step, count)) for start in range(0, count, step))
-
-
-def _draw_counts(rows: Tensor, like: Tensor) -> Tensor:
-    """How often each of n rows was drawn: (R, n) from `rows` (R, n), in the type of `like`."""
-    one = like.new_ones(1, 1)
-    return like.new_zeros(rows.shape).scatter_add_(1, rows.to(like.device), one.expand(rows.shape))
 
 
 def _floating(values: Tensor) -> Tensor:
@@ -318,24 +347,3 @@ def _common_length(tensors: Sequence[Tensor]) -> int:
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: give a share between 0 and 1, such as 0.95")
-
-
-def deviation_interval(values: Tensor | Sequence[Sequence[float]], level: float = 0.95) -> Interval:
-    """Interval of the standard deviation within the rows of `values` (G, K), by chi-squared.
-
-    The groups, say recipes with K training seeds each, may differ in their means, but are taken
-    to be normal with the same deviation: one group of three reaches from half to six times its
-    deviation, five of them from 0.7 to 1.8. NaN for K = 1. Raises ValueError where a value is not
-    finite.
-    """
-    values = torch.as_tensor(values, dtype=torch.float64)
-    _finite(values.flatten(), "values")
-    _check_level(level)
-    groups, each = values.shape
-    freedom = groups * (each - 1)
-    if not freedom:
-        return Interval(math.nan, math.nan, math.nan, groups)
-    variance = values.var(1).mean().item()
-    tails = (special.chdtri(freedom, 0.5 - level / 2), special.chdtri(freedom, 0.5 + level / 2))
-    bounds = (math.sqrt(freedom * variance / tail) for tail in tails)
-    return Interval(math.sqrt(variance), *bounds, groups * each)

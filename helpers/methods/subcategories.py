@@ -5,7 +5,6 @@ alone make its subcategories. Labels (N,) are int64, from 0, and results are on 
 was given. Points that are not (N, D), or hold NaN or infinity, raise ValueError everywhere.
 """
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -13,15 +12,13 @@ from typing import NamedTuple
 import torch
 from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .agreement import adjusted_rand
+from .kmeans import k_means
 from .neighbours import checked_points
 from .statistics import cliffs_delta
 
-THREADS = ThreadpoolController()
 # Beginnings of k-means, of which the best end is kept.
 BEGINNINGS = 4
 # Groups whose mean stability is not above this share more with chance than with each other.
@@ -286,10 +283,10 @@ def shuffled_within(labels: Tensor, seed: int = 0) -> Tensor:
     The control for what an image has to do with something beyond its class: `values[order]` keeps
     what classes have of it.
     """
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.arange(len(labels))
-    for label in labels.unique():
-        own = (labels.cpu() == label.cpu()).nonzero().flatten()
+    generator, here = torch.Generator().manual_seed(seed), labels.cpu()
+    order = torch.arange(len(here))
+    for label in here.unique():
+        own = (here == label).nonzero().flatten()
         order[own] = own[torch.randperm(len(own), generator=generator)]
     return order.to(labels.device)
 
@@ -308,11 +305,7 @@ def shuffled_columns(points: Tensor, seed: int = 0) -> Tensor:
 def _fitted(points: Tensor, k: int, seed: int) -> KMeans:
     if not 1 <= k <= len(points):
         raise ValueError(f"{k} groups of {len(points)} images: give 1 to {len(points)}")
-    # With few images threads mostly wait for each other, on a busy machine for seconds.
-    threads = min(torch.get_num_threads(), 1 + len(points) // 1000)
-    with warnings.catch_warnings(), THREADS.limit(limits=threads):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # of fewer than k unlike images
-        return KMeans(k, n_init=BEGINNINGS, random_state=seed).fit(points.cpu().numpy())
+    return k_means(points.cpu().numpy(), k, BEGINNINGS, seed)
 
 
 def _by_size(labels: Tensor, k: int) -> Tensor:

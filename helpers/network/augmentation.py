@@ -6,7 +6,7 @@ for itself, from a CPU generator whatever the device, so that all devices see th
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
@@ -21,14 +21,18 @@ def augment(images: Tensor, spec: Sequence[str], generator: Generator) -> Tensor
     "flip" mirrors, "shift2" moves by up to 2 pixels, "cutout8" hides a square of 8 pixels,
     "crop80" enlarges a part of at least 80 % of the area, "rotate20" turns by up to 20 degrees,
     "shear10" shears by up to 10 degrees and scales by 0.8 to 1.2, "light40" changes brightness,
-    contrast and saturation by up to 40 %. Raises ValueError for any other
-    name.
+    contrast and saturation by up to 40 %. Raises ValueError for any other name.
     """
+    for change in changes(spec):
+        images = change(images, generator)
+    return images
+
+
+def changes(spec: Sequence[str]) -> list[Callable[[Tensor, Generator], Tensor]]:
+    """The functions that the names in `spec` stand for. Raises ValueError as `augment`."""
     if isinstance(spec, str):
         raise ValueError(f"the augmentations are a tuple of names, not the string {spec!r}")
-    for name in spec:
-        images = _change(name)(images, generator)
-    return images
+    return [_change(name) for name in spec]
 
 
 def flip(images: Tensor, generator: Generator) -> Tensor:

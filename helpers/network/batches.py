@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from helpers.datasets.imageset import ImageSet
+from helpers.methods import metrics
 from helpers.methods.layers import eval_mode
 
 
 class Evaluation(NamedTuple):
-    """Mean cross-entropy in nats, and the share of images whose largest logit is their class."""
+    """Mean cross-entropy in nats, and the share of images that `metrics.right` takes for right."""
 
     loss: float
     accuracy: float
@@ -57,7 +58,7 @@ def error_on(model: nn.Module, held: Held, batch: int = 512) -> Evaluation:
             inputs, labels = held.batch(some)
             logits = model(inputs)
             sums[0] += F.cross_entropy(logits, labels, reduction="sum")
-            sums[1] += (logits.argmax(1) == labels).sum()
+            sums[1] += metrics.right(logits, labels).sum()
     loss, correct = sums.tolist()
     return Evaluation(loss / len(rows), correct / len(rows))
 

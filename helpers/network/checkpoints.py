@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from helpers.datasets.download import sha256_of
-from helpers.network.signatures import read_tensors, save_tensors, write_whole
+from helpers.network.signatures import halved, read_tensors, save_tensors, write_whole
 from helpers.settings import ROOT
 
 SHIPPED = ROOT / "data" / "checkpoints"
@@ -109,7 +109,7 @@ def read_finished(
 
 
 def ship(folder: Path, to: Path = SHIPPED, epochs: Sequence[float] = ()) -> Path:
-    """Copy a finished training into `to`, weights rounded to half precision; returns its folder.
+    """Copy a finished training into `to`, weights as `halved` makes them; returns its folder.
 
     Its card says so in `stored`; what it says of accuracy was measured before. Of its points come
     along those of `epochs`, or all where none is named. Raises what `read_finished` raises, and
@@ -122,19 +122,12 @@ def ship(folder: Path, to: Path = SHIPPED, epochs: Sequence[float] = ()) -> Path
     card = {name: value for name, value in card.items() if name not in ("files", "sha256")}
     card["stored"] = "float16"
     with tempfile.TemporaryDirectory() as made:
-        halved = [(epoch, Path(made) / file.name) for epoch, file in points]
-        for (epoch, file), (_, small) in zip(points, halved, strict=True):
-            save_tensors(small, _halved(file), {"epoch": epoch})
-        save_finished(to / folder.name, _halved(folder / WEIGHTS), card, tables, halved)
+        small = [(epoch, Path(made) / file.name) for epoch, file in points]
+        for (epoch, file), (_, copy) in zip(points, small, strict=True):
+            save_tensors(copy, halved(read_tensors(file)[0]), {"epoch": epoch})
+        weights, _ = read_tensors(folder / WEIGHTS)
+        save_finished(to / folder.name, halved(weights), card, tables, small)
     return to / folder.name
-
-
-def _halved(file):
-    tensors, _ = read_tensors(file)
-    return {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
 
 
 def _is_whole(folder):

@@ -16,6 +16,7 @@ from helpers.datasets.imageset import ImageSet
 from helpers.network import checkpoints
 from helpers.network.augmentation import augment
 from helpers.network.batches import Held, epoch_order, error_on, hold, own_randomness, stream
+from helpers.network.memory import keep_freed_memory
 from helpers.network.recipes import BY_ITERATION, Recipe, optimiser_for, schedule_for, steps_in
 from helpers.network.signatures import save_tensors
 
@@ -54,6 +55,7 @@ def begin(
     folder: Path | None,
 ) -> Course:
     """Put model and images on the device, or where the model is, and make the optimiser."""
+    keep_freed_memory()
     device = torch.device(device or next(model.parameters()).device)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
     model.to(device=device, memory_format=layout)

@@ -121,7 +121,7 @@ def channel_moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...
 
 
 def parameter_count(model: nn.Module) -> int:
-    """How many numbers training can change, buffers not counted."""
+    """How many numbers the weights are, also those that are frozen; buffers are not counted."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -9,6 +9,8 @@ import torch
 from torch import nn, optim
 from torch.optim import lr_scheduler
 
+from helpers.network.augmentation import changes
+
 # Their fused kernels exist for CUDA, MPS and CPU alike.
 FUSED = ("Adam", "AdamW", "SGD")
 BY_ITERATION = ("one-cycle", "cosine")
@@ -127,10 +129,11 @@ def _check_choices(recipe):
             raise ValueError(f"{name} must be one of {allowed}, not {getattr(recipe, name)!r}")
     if not isinstance(recipe.augment, tuple):
         raise ValueError(f"augment must be a tuple of names, not {recipe.augment!r}")
+    changes(recipe.augment)
 
 
 def _check_class(base, module, name, what, options):
-    """Whether `module` has a subclass of `base` called `name` that takes these options."""
+    """Raises ValueError unless `module` has such a subclass of `base` that takes these options."""
     kind = getattr(module, name, None)
     if not (inspect.isclass(kind) and issubclass(kind, base)) or kind is base:
         raise ValueError(f"{what} {name!r} is no class of {module.__name__}")

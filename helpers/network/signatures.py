@@ -59,7 +59,8 @@ def signatures(
     The model runs in evaluation mode where it is, or on `device`, to which it is then moved; its
     modes are restored. Beyond the outputs, memory does not grow with N; on a CPU, batches much
     beyond 128 leave its cache and take up to twice as long.
-    Raises ValueError for an unknown layer and where there are no images.
+    Raises ValueError where there are no images, and for a layer that the model lacks, that does
+    not run, or that has not a row for each image.
     """
     if len(images) == 0:
         raise ValueError("there are no images to pass through the network")
@@ -71,7 +72,8 @@ def signatures(
         for first in range(0, len(images), batch):
             part = images[first : first + batch]
             logits = _forward(model, part)
-            _file(kept, first, len(images), _named(logits, outputs))
+            _check_ran(layers, outputs)
+            _put(kept, slice(first, first + len(part)), len(images), _named(logits, outputs))
             advance(len(part))
     return _signatures(kept)
 
@@ -110,7 +112,7 @@ def signatures_over_training(
                 load_weights(model, weights)
                 say(f"epoch {epoch:g}: signatures of {len(images):,} images")
                 seen = signatures(model, images, layers, say=say)
-                save_tensors(file, _named(seen.logits, _halved(seen.layers)), card)
+                save_tensors(file, _named(seen.logits, halved(seen.layers)), card)
     finally:
         model.load_state_dict(own)
 
@@ -173,6 +175,12 @@ def load_weights(model: nn.Module, file: Path) -> dict:
     return card
 
 
+def halved(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as float16, but those that hold no fractions, or numbers too large for it."""
+    halves = {name: x.half() for name, x in tensors.items() if x.is_floating_point()}
+    return {**tensors, **{name: x for name, x in halves.items() if x.isfinite().all()}}
+
+
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
     """Have `write` make a file beside `file`, then put it in its place: nobody sees half of it."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
@@ -188,15 +196,25 @@ def _forward(model, images):
     return model(to_input(images, next(model.parameters()).device))
 
 
-def _file(kept, first, count, outputs):
-    """Copy a batch of outputs into their places, made when the first batch shows their shapes.
+def _check_ran(layers, outputs):
+    for name in layers:
+        if name not in outputs:
+            raise ValueError(f"layer {name!r} did not run")
+
+
+def _put(kept, rows, count, outputs):
+    """Copy a batch of outputs into their rows of `count`, made when the first shows their shapes.
 
     Outside inference mode, so that what is kept can take part in autograd (temperature scaling).
     """
+    images = rows.stop - rows.start
     for name, output in outputs.items():
+        if output.shape[:1] != (images,):
+            shape = tuple(output.shape)
+            raise ValueError(f"{name} has shape {shape}, not a row for each of {images} images")
         if name not in kept:
             kept[name] = torch.empty(count, *output.shape[1:], dtype=torch.float32)
-        kept[name][first : first + len(output)] = output
+        kept[name][rows] = output
 
 
 def _named(logits, layers):
@@ -210,12 +228,6 @@ def _signatures(tensors):
     logits = layers.pop(_LOGITS)
     named = {name.removeprefix(_LAYER): output.float() for name, output in layers.items()}
     return Signatures(logits, logits.softmax(1), named)
-
-
-def _halved(layers):
-    """The outputs as float16, those that overflow it left alone."""
-    halves = {name: output.half() for name, output in layers.items()}
-    return {name: half if half.isfinite().all() else layers[name] for name, half in halves.items()}
 
 
 def _point_file(folder, epoch):

@@ -106,7 +106,8 @@ def trained_before(
     """What `load_or_train` finds on disk for the same arguments; None where it would train."""
     parts = (name, train, validation, recipe, settings, seed, watch)
     _, folder, options = _asked(*parts, **options)
-    model = build(name, len(train.classes), seed, **options)
+    # All weights are about to be read, so that ImageNet's need not be there.
+    model = build(name, len(train.classes), seed, **options | {"weights": None})
     return _find(
         (checkpoints.SHIPPED / folder, _cached(settings, folder)), model, settings.device, say
     )

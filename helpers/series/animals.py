@@ -21,10 +21,9 @@ from helpers.datasets.spelling import SHARES, merged, plant
 from helpers.methods.neighbours import nearest
 from helpers.methods.statistics import Interval, crossed, ended, over_seeds, t_interval
 from helpers.methods.subcategories import image_features
-from helpers.network.models import channel_moments
 from helpers.network.signatures import logits_of, signatures
-from helpers.network.training import Trained, load_or_train
-from helpers.series.nets import quiet, untrained
+from helpers.network.training import Trained
+from helpers.series.nets import quiet, train, untrained
 from helpers.series.plan import Plan
 from helpers.settings import Settings
 
@@ -83,22 +82,20 @@ def in_views(views: int, scale: Scale) -> Views:
 
 
 def learn(
-    train: ImageSet,
+    images: ImageSet,
     plan: Plan,
     scale: Scale,
     settings: Settings,
     validation: ImageSet | None = None,
     recipe: str = "SmallCNN, sea",
 ) -> list[Trained]:
-    """SmallCNN on `train`, once for each seed.
+    """SmallCNN on `images`, once for each seed.
 
     The last weights are kept, so that `validation`, by default a few plain scenes, chooses nothing.
     """
-    mean, std = channel_moments(train.images)
     validation = scenes(FEW, first=VALIDATION) if validation is None else validation
-    sets = (train, validation, plan.recipes[recipe], settings)
-    options = {"mean": mean, "std": std, "say": quiet}
-    return [load_or_train("SmallCNN", *sets, seed=seed, **options) for seed in scale.seeds]
+    sets = (images, validation)
+    return train("SmallCNN", recipe, sets, plan, settings, scale.seeds, say=quiet)
 
 
 def right_of(runs: Sequence[Trained], images: ImageSet) -> Tensor:

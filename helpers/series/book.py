@@ -52,11 +52,12 @@ def build_book(notebooks: list[Path], pages: Path, out: Path) -> Path:
         source, html = Path(scratch, "source"), Path(scratch, "html")
         source.mkdir()
         for path in [*(pages / name for name in PAGES), *pages.glob("*.md"), *notebooks]:
-            shutil.copy(path, source)
+            shutil.copyfile(path, source / path.name)
         fill_index(source / "index.md")
         sphinx(source, html)
         lighten(html / "_static")
-        shutil.rmtree(out, ignore_errors=True)
+        if out.exists():
+            out.rename(Path(scratch, "before"))
         html.rename(out)
     return out / "index.html"
 
@@ -64,14 +65,8 @@ def build_book(notebooks: list[Path], pages: Path, out: Path) -> Path:
 def fill_index(index: Path) -> None:
     """Put into the index what it shows of the notebooks beside it."""
     from helpers.series import front_page
-    from helpers.series.plan import notebooks_table
 
-    makers = {
-        "picture": show_picture,
-        "notebooks": lambda folder: notebooks_table(),
-        "what held": front_page.what_held_table,
-        "all claims": front_page.claims_table,
-    }
+    makers = front_page.BLOCKS | {"picture": show_picture}
     sections = {name: f"\n{or_why_not(make, index.parent)}\n" for name, make in makers.items()}
     text = front_page.filled(index.read_text(encoding="utf-8"), sections)
     index.write_text(by_title(text, index.parent), encoding="utf-8")

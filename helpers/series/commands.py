@@ -221,4 +221,10 @@ def run_in_place(path: Path, root: Path, settings: Settings) -> bool:
 def module(command: list[str], folder: Path, settings: Settings) -> int:
     """Run a module of this Python as a command, in `folder` and with `settings`."""
     environment = runner.environment(settings)
-    return subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment).returncode
+    process = subprocess.Popen([sys.executable, "-m", *command], cwd=folder, env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt:
+        # It was stopped too, and may have something to ask or to say first.
+        process.wait()
+        raise

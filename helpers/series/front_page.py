@@ -16,7 +16,7 @@ import nbformat
 
 from helpers.series import book
 from helpers.series.claims import CLAIMS, FAILED, HELD, NOT_RE_RUN, UNDECIDED
-from helpers.series.plan import notebooks_table
+from helpers.series.plan import MINUTES, QUESTIONS
 from helpers.settings import ROOT
 
 PAGES = ("README.md", "notebooks/teaching.md")
@@ -25,21 +25,26 @@ PICTURE = "notebooks/front.jpeg"
 # The cell whose figure is the picture: a misread image, and what the net finds like it.
 PICTURED = ("03_image_signatures", "why(*horse)")
 
+# The call that shows a notebook's claims. One of the reader's own need not have it.
+JUDGED = "what_held(outcomes"
+
 VERDICTS = (HELD, FAILED, UNDECIDED, NOT_RE_RUN)
 
 
 def what_held_table(folder: Path) -> str:
-    """In Markdown, for each notebook in `folder`: how many claims held, and the first that did not.
+    """In Markdown, each notebook in `folder`: its question, what failed, its claims and minutes.
 
-    Links are from the repository's root. Raises ValueError where a notebook has no such table.
+    Links are from the repository's root. A notebook that saved no claims has none here.
     """
-    judged = held_in(folder)
-    shown = [
-        [f"{link(name)}<br>{counts(rows)}", example(first_failed(rows))]
-        for name, rows in judged.items()
-    ]
-    shown.append(["all", counts([row for rows in judged.values() for row in rows])])
-    return markdown(["claims", "the first that failed, a post's before one of ours"], shown)
+    by_notebook = {path.stem: held_or_none(path) for path in book.series(folder)}
+    rows = []
+    for name, claims in by_notebook.items():
+        # A notebook of the reader's own has none.
+        minutes = (f"{number:g}" for number in MINUTES.get(name, ()))
+        rows.append([link(name), asked(name, first_failed(claims)), counts(claims), *minutes])
+    every = counts([claim for claims in by_notebook.values() for claim in claims])
+    head = ["notebook", "asks", "claims", "minutes, quick", "full"]
+    return markdown(head, [*rows, ["all", "", every, "", ""]])
 
 
 def claims_table(folder: Path) -> str:
@@ -57,13 +62,25 @@ def claims_table(folder: Path) -> str:
 
 
 def held_in(folder: Path) -> dict[str, list[dict[str, str]]]:
-    """The rows of each notebook's What held table, by the notebook's name."""
-    return {path.stem: held(path) for path in book.series(folder)}
+    """The rows of each notebook's What held table, by the name of the notebook."""
+    return {path.stem: held(path) for path in judged(folder)}
+
+
+def judged(folder: Path) -> list[Path]:
+    """The numbered notebooks in `folder` that judge claims."""
+    return [path for path in book.series(folder) if JUDGED in path.read_text(encoding="utf-8")]
+
+
+def held_or_none(path: Path) -> list[dict[str, str]]:
+    try:
+        return held(path)
+    except ValueError:
+        return []
 
 
 def held(path: Path) -> list[dict[str, str]]:
     """The rows of a notebook's What held table as it was saved, by the names of its columns."""
-    html = stored(path, "what_held(outcomes", "text/html")
+    html = stored(path, JUDGED, "text/html")
     table = ElementTree.fromstring(re.search(r"<table.*</table>", html, re.DOTALL)[0])
     heads, body = ([cells(row) for row in table.find(part)] for part in ("thead", "tbody"))
     # The name of the index stands in a row of its own.
@@ -104,18 +121,21 @@ def verdict(row: dict[str, str]) -> str:
 
 
 def first_failed(rows: list[dict[str, str]]) -> dict[str, str] | None:
-    """Claims stand in the order in which they were written down, so that nobody picks one."""
+    """The first claim that failed, a post's before one of ours; None where none did.
+
+    Claims stand in the order in which they were written down, so that nobody picks one.
+    """
     failed = [row for row in rows if verdict(row) == FAILED]
     return min(failed, key=lambda row: row["post"] == "us", default=None)
 
 
-def example(row: dict[str, str] | None) -> str:
-    if row is None:
-        return "none"
-    whose = "ours" if row["post"] == "us" else row["post"]
-    # What the number is takes more words than there is room for: the table of all claims has it.
-    number = row["measured"].rpartition(": ")[2]
-    return f"**{row['claim']}** ({whose}): {number}; would hold {row['holds if']}"
+def asked(name: str, failed: dict[str, str] | None) -> str:
+    """A notebook's question, and what it found wrong."""
+    question = QUESTIONS.get(name, "")
+    if failed is None:
+        return question
+    whose = "ours" if failed["post"] == "us" else failed["post"]
+    return f"{question}<br>*Failed: “{failed['claim']}” ({whose})*"
 
 
 def link(name: str) -> str:
@@ -147,7 +167,7 @@ def shown_picture(folder: Path) -> str:
 
 def measured_on(folder: Path) -> str:
     """The dataset and the profile of the saved notebooks, as their first cells print them."""
-    said = [first_words(path) for path in book.series(folder)]
+    said = [first_words(path) for path in judged(folder)]
     return " and ".join(dict.fromkeys(said))
 
 
@@ -193,15 +213,13 @@ def quoted(folder: Path) -> dict[str, str]:
     }
 
 
+BLOCKS = {"picture": shown_picture, "what held": what_held_table, "all claims": claims_table}
+
+
 def sections(folder: Path) -> dict[str, str]:
     """What the pages take from the notebooks in `folder`, by the name of the section."""
-    blocks = {
-        "picture": shown_picture(folder),
-        "what held": what_held_table(folder),
-        "all claims": claims_table(folder),
-        "notebooks": notebooks_table(),
-        "exercises": exercises_table(folder),
-    }
+    blocks = {name: make(folder) for name, make in BLOCKS.items()}
+    blocks["exercises"] = exercises_table(folder)
     inline = {"measured on": measured_on(folder), **quoted(folder)}
     return {name: f"\n{text}\n" for name, text in blocks.items()} | inline
 

@@ -38,6 +38,7 @@ from helpers.methods.faithfulness import (
     randomised,
     rank_correlation,
 )
+from helpers.methods.layers import capture
 from helpers.methods.statistics import (
     Interval,
     crossed,
@@ -57,7 +58,7 @@ from helpers.methods.stratified import (
     stratified_difference,
     stratified_test,
 )
-from helpers.network.signatures import logits_of, to_input
+from helpers.network.signatures import to_input
 from helpers.network.training import Trained
 from helpers.series.nets import deep, quiet, untrained
 from helpers.series.plan import Plan, images_of
@@ -75,6 +76,7 @@ AREAS: dict[str, Callable[[Tensor], Tensor]] = {
     "entropy": area_entropy,
     "cells that hold 80 %": area_holding,
 }
+LOGITS = "logits"
 CENTRE, EDGES, UNTRAINED, RANDOM = "centred Gaussian", "edges", "untrained net", "random pixels"
 # What the post calls confident; its lower bands are too thin to be told apart here.
 CONFIDENT = 0.7
@@ -118,8 +120,8 @@ class Looks(NamedTuple):
 
 def look(run: Trained, images: ImageSet) -> Looks:
     """The maps of every method that takes one pass for all channels; of `ALIKE` the first alone."""
-    logits = logits_of(run.model, images.images, say=quiet)
-    maps = _mapped(run.model, images.images, logits.argmax(1), one_pass)
+    maps = _mapped(run.model, images.images, None, _in_one_pass)
+    logits = maps.pop(LOGITS)
     return Looks(run, images, logits, {way: x for way, x in maps.items() if way not in ALIKE})
 
 
@@ -318,14 +320,21 @@ def less(one: Interval, other: Interval) -> Interval:
     return crossed(Interval(*moved, one.n), shift)
 
 
-def _mapped(model, images: Tensor, targets: Tensor, how: Callable) -> dict[str, Tensor]:
-    """Maps by method of uint8 `images` (N, H, W, 3) for `targets` (N,), on the CPU."""
+def _mapped(model, images: Tensor, targets: Tensor | None, how: Callable) -> dict[str, Tensor]:
+    """Maps by method of uint8 `images` (N, H, W, 3) for `targets` (N,), on the CPU.
+
+    For the predicted classes where `targets` is None.
+    """
     device = next(model.parameters()).device
-    parts = [
-        how(model, to_input(some, device), asked.to(device))
-        for some, asked in zip(images.split(BATCH), targets.split(BATCH), strict=True)
-    ]
+    some = images.split(BATCH)
+    asked = [None] * len(some) if targets is None else targets.to(device).split(BATCH)
+    parts = [how(model, to_input(x, device), y) for x, y in zip(some, asked, strict=True)]
     return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+
+
+def _in_one_pass(model, *asked) -> dict[str, Tensor]:
+    with capture(model, [LOGITS]) as outputs:
+        return one_pass(model, *asked) | outputs
 
 
 def _by_grad_cam(*asked) -> dict[str, Tensor]:

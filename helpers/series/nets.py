@@ -28,21 +28,22 @@ from helpers.settings import Settings
 def train(
     net: str,
     recipe: str,
-    data: Splits,
+    sets: Sequence[ImageSet],
     plan: Plan,
     settings: Settings,
     seeds: Sequence[int] | None = None,
     **options,
 ) -> list[Trained]:
-    """`net` by one of the plan's recipes, once for each of `seeds`, by default the plan's five.
+    """`net` by one of the plan's recipes, once for each of `seeds`, by default the plan's many.
 
-    It standardises images by the moments of the training set; `options` go to `load_or_train`.
+    The first two of `sets`, a `Splits` say, are for training and validation. The net standardises
+    images by the moments of the first; `options` go to `load_or_train`.
     """
-    mean, std = channel_moments(data.train.images)
-    parts = (data.train, data.validation, plan.recipes[recipe], settings)
+    mean, std = channel_moments(sets[0].images)
+    parts = (*sets[:2], plan.recipes[recipe], settings)
     return [
         load_or_train(net, *parts, seed=seed, mean=mean, std=std, **options)
-        for seed in (plan.five_seeds if seeds is None else seeds)
+        for seed in (plan.many_seeds if seeds is None else seeds)
     ]
 
 
@@ -86,19 +87,23 @@ def untrained(run: Trained, images: ImageSet) -> nn.Sequential:
 
 
 def as_it_ended(run: Trained) -> Trained:
-    """`run` with the weights of its last kept point in place of those of its best epoch."""
+    """`run` itself, its model changed to the weights of its last kept point from the best."""
     load_weights(run.model, run.points[-1][1])
     return run
 
 
 def small_cnn(data: Splits, plan: Plan, settings: Settings) -> Trained:
     """SmallCNN by our recipe, first seed, as notebook 01 trains it (it ships for CIFAR-10)."""
-    mean, std = channel_moments(data.train.images)
-    options = {"init": "keras", "mean": mean, "std": std, "watch": {"test": data.test}}
-    recipe, seed = plan.recipes["SmallCNN, ours"], plan.seeds[0]
-    return load_or_train(
-        "SmallCNN", data.train, data.validation, recipe, settings, seed=seed, **options
-    )
+    parts = ("SmallCNN", "SmallCNN, ours", data, plan, settings, plan.seeds[:1])
+    return train(*parts, init="keras", watch={"test": data.test})[0]
+
+
+def also(dataset: str, settings: Settings) -> Splits | None:
+    """Another dataset than the run's; None in the quick profile and where it is not at hand."""
+    try:
+        return load(replace(settings, dataset=dataset), say=quiet) if settings.full else None
+    except FileNotFoundError:
+        return None
 
 
 def posts_cnn(data: Splits, plan: Plan, settings: Settings, **options) -> list[Trained]:

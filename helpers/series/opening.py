@@ -10,6 +10,7 @@ import torch
 
 from helpers.datasets.imageset import Splits
 from helpers.datasets.load import load
+from helpers.network.memory import keep_freed_memory
 from helpers.series.plan import MINUTES, QUICK_IMAGES, QUICK_TEST_IMAGES, Plan, images_of, plan_for
 from helpers.settings import Settings, read_settings
 from helpers.show.style import apply_style
@@ -21,6 +22,7 @@ def open_notebook(number: str, side: int | None = None) -> tuple[Settings, Split
     `side` makes images smaller or larger (side x side pixels) where their reader allows it.
     Raises what `read_settings` and `load` raise: a dataset that cannot be had is an error.
     """
+    keep_freed_memory()
     apply_style()
     # The claims are sentences, and pandas would cut them off.
     pd.options.display.max_colwidth = None
@@ -99,7 +101,7 @@ def rejections(plan: Plan, images: str) -> str:
     names = ("SmallCNN, two classes", "LeNet5, one minute", "LeNet5, ours")
     two, fold, ours = (plan.recipes[name].epochs for name in names)
     return (
-        f"seeds {numbers(plan.five_seeds)}; {images}; two classes for {two} epochs; LeNet5 for "
+        f"seeds {numbers(plan.many_seeds)}; {images}; two classes for {two} epochs; LeNet5 for "
         f"{ours} epochs, and for {fold} without some classes, {plan.folds} times; "
         f"{plan.resamples:,} resamples"
     )
@@ -137,7 +139,7 @@ def animals(plan: Plan, images: str) -> str:
 def five_nets(plan: Plan, images: str) -> str:
     ours, scenes = (plan.recipes[name].epochs for name in ("LeNet5, ours", "LeNet5, scenes"))
     return (
-        f"seeds {numbers(plan.five_seeds)}; {images}; LeNet5 for {ours} epochs, on scenes for "
+        f"seeds {numbers(plan.many_seeds)}; {images}; LeNet5 for {ours} epochs, on scenes for "
         f"{scenes}"
     )
 

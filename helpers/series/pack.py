@@ -69,15 +69,15 @@ def pack(root: Path, folder: Path, settings: Settings, say: Callable[[str], None
     """Make `folder` a copy of the repository at `root` that sets up and runs without a network.
 
     A second call goes on where the first was broken off, and brings an old pack up to date. Raises
-    ValueError where `folder` is `root` or holds anything else, and RuntimeError where the disk is
-    too full, a package cannot be fetched or a notebook fails.
+    ValueError where `folder` is `root`, holds anything else or has been used, and RuntimeError
+    where the disk is too full, a package cannot be fetched or a notebook fails.
     """
     check_folder(root, folder)
     check_room(folder)
     files, wanted = repository_files(root), packages(root)
-    remove_old(folder)
     (folder / WHEELS).mkdir(parents=True, exist_ok=True)
     (folder / START).write_text("This pack is not complete: make it again.\n", encoding="utf-8")
+    remove_old(folder)
     copy(root, folder, files)
     say(f"repository: {len(files)} files, {in_words(size(folder / name for name in files))}")
     packed = [*files, *copy_cifar10(settings, folder, say)]
@@ -94,6 +94,8 @@ def check_folder(root: Path, folder: Path) -> None:
         raise ValueError(f"{folder} is what is to be packed: name another folder.")
     if folder.exists() and any(folder.iterdir()) and not (folder / START).exists():
         raise ValueError(f"{folder} holds something else: name a folder that is not there yet.")
+    if (folder / ".venv").exists():  # what its users have written would be lost, or travel on
+        raise ValueError(f"{folder} has been used: name a folder that is not there yet.")
 
 
 def check_room(folder: Path) -> None:
@@ -128,7 +130,7 @@ def remove_old(folder: Path) -> None:
     sums = folder / SUMS
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.exists() else []
     for name in [line.split("  ", 1)[1] for line in lines]:
-        if not name.startswith(f"{WHEELS}/") and name != f"data/{ARCHIVE}":
+        if not name.startswith(f"{WHEELS}/") and name not in (START, f"data/{ARCHIVE}"):
             (folder / name).unlink(missing_ok=True)
     sums.unlink(missing_ok=True)
 
@@ -136,6 +138,8 @@ def remove_old(folder: Path) -> None:
 def copy(source: Path, folder: Path, names: list[str]) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        # What is there may not be writable, as it was where it came from.
+        (folder / name).unlink(missing_ok=True)
         shutil.copyfile(source / name, folder / name)
         with suppress(PermissionError):  # the file systems of sticks have no modes
             shutil.copymode(source / name, folder / name)
@@ -159,6 +163,13 @@ def fetch_wheels(
 
     Those that are there already are not fetched again; returns their names, with the folder.
     """
+    made_for = f"{python_version()} {platform.system()} {platform.machine()}\n"
+    mark = folder / MADE_FOR
+    if mark.exists() and mark.read_text(encoding="ascii") != made_for:
+        # Wheels of the same names and versions, and of no use here.
+        shutil.rmtree(folder)
+        folder.mkdir()
+    mark.unlink(missing_ok=True)
     have = wheels_in(folder)
     for package, path in have.items():
         if package not in wanted:
@@ -168,10 +179,9 @@ def fetch_wheels(
         done = len(wanted) - len(missing) + first
         say(f"wheels: {done} of {len(wanted)}, {in_words(size(files_in(folder)))}")
         download([f"{name}=={version}" for name, version in missing[first:][:AT_ONCE]], folder)
-    made_for = f"{python_version()} {platform.system()} {platform.machine()}\n"
-    (folder / MADE_FOR).write_text(made_for, encoding="ascii")
+    mark.write_text(made_for, encoding="ascii")
     say(f"wheels: all {len(wanted)}, {in_words(size(files_in(folder)))}")
-    return [f"{WHEELS}/{path.name}" for path in (*wheels_in(folder).values(), folder / MADE_FOR)]
+    return [f"{WHEELS}/{path.name}" for path in (*wheels_in(folder).values(), mark)]
 
 
 def installed(requirements: list[str]) -> set[tuple[str, str]]:
@@ -269,15 +279,18 @@ def copy_cache(cache: Path, folder: Path) -> list[str]:
 
 def copy_cifar10(settings: Settings, folder: Path, say: Callable[[str], None]) -> list[str]:
     """Take the official archive along where it lies among the data or in the cache."""
-    to = folder / "data" / ARCHIVE
-    for place in (settings.data_dir / ARCHIVE, settings.cache_dir / ARCHIVE):
-        if place.exists() and sha256_of(place) == SHA256:
-            if not (to.exists() and to.stat().st_size == place.stat().st_size):
-                shutil.copy(place, to)
-            say(f"CIFAR-10: {in_words(size([to]))}")
+    to = folder / "data"
+    for place in (to, settings.data_dir, settings.cache_dir):
+        if (place / ARCHIVE).exists() and sha256_of(place / ARCHIVE) == SHA256:
+            if place != to:
+                copy(place, to, [ARCHIVE])
+            say(f"CIFAR-10: {in_words(size([to / ARCHIVE]))}")
             return [f"data/{ARCHIVE}"]
-    say(f"CIFAR-10: not in the pack, since {ARCHIVE} is not in {settings.data_dir}")
-    to.unlink(missing_ok=True)
+    say(
+        f"CIFAR-10: not in the pack, as the official {ARCHIVE} is neither in {settings.data_dir} "
+        f"nor in {settings.cache_dir}"
+    )
+    (to / ARCHIVE).unlink(missing_ok=True)
     return []
 
 

@@ -116,10 +116,11 @@ def client_for(notebook: NotebookNode, folder: Path, progress: Progress):
     def at_cell(cell, cell_index):
         progress.cell = numbers[id(cell)]
 
-    # nbclient's own handler of Ctrl-C ends one notebook as if its kernel had died.
+    # nbclient's own handlers end one notebook as if its kernel had died.
     def heed_interrupts(notebook):
-        task = asyncio.current_task()
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, stop, task)
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop, task)
 
     def stop(task):
         progress.stopped, client.shutdown_kernel = True, "immediate"

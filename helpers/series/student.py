@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -15,9 +14,6 @@ from helpers.series import runner
 SOLUTION = "<details><summary>Solution</summary>"
 HIDDEN = "hide-input"
 CHECK = re.compile(r"^\s*exercises\.check_", re.MULTILINE)
-# Where a link or picture of a markdown cell points, if that is neither on the web, nor in the same
-# notebook, nor another notebook, which lies beside this one again.
-LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)(?![^)\s]*\.ipynb\b)[^)\s]+|(?<=src=\")(?!\w+:|/)[^\"]+")
 
 
 def write(path: Path, folder: Path) -> str:
@@ -32,9 +28,6 @@ def write(path: Path, folder: Path) -> str:
     notebook = runner.emptied(nbformat.read(path, as_version=4))
     whole = len(notebook.cells)
     notebook.cells = without_solutions(notebook.cells, path.stem)
-    for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            cell.source = moved(cell.source, path.parent, folder)
     runner.save(notebook, out)
     mark = mark_of(out)
     mark.parent.mkdir(exist_ok=True)
@@ -68,8 +61,3 @@ def without_solutions(cells: list[NotebookNode], name: str) -> list[NotebookNode
 
 def is_hidden(cell: NotebookNode) -> bool:
     return cell.cell_type == "code" and HIDDEN in cell.metadata.get("tags", [])
-
-
-def moved(text: str, before: Path, now: Path) -> str:
-    """The same text with its relative links changed for another folder to be read from."""
-    return LINK.sub(lambda found: os.path.relpath(before / found[0], now), text)

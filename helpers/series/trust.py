@@ -12,6 +12,7 @@ from torch import Tensor
 
 from helpers.datasets.imageset import Splits
 from helpers.datasets.people import human_answers
+from helpers.methods import metrics
 from helpers.methods.density import LogitDensity
 from helpers.methods.detection import auroc
 from helpers.methods.guarantees import (
@@ -452,7 +453,7 @@ def rejected_by_post(run: Trained, data: Splits, seed: int) -> list[Interval]:
     validation images, each logit in its own. Last, the share that it reads rightly.
     """
     test = logits_of(run.model, data.test.images).double()
-    right = test.argmax(1) == data.test.labels
+    right = metrics.right(test, data.test.labels)
     learnt = augmented_logits(run, data.train.images, POST_B.augment, seed)
     held = logits_of(run.model, data.validation.images).double()
     posted = below_post(mixed_up(LogitDensity().fit(learnt), test))
@@ -512,7 +513,7 @@ def _at_points(known: Known, settings: Settings) -> dict[float, tuple[float, flo
     fitted, asked = (signatures_at(known.run, part, (), settings, None) for part in parts)
     found = {}
     for epoch, seen in asked.items():
-        right = seen.logits.argmax(1) == known.data.test.labels
+        right = metrics.right(seen.logits, known.data.test.labels)
         below = _below(fitted[epoch].logits, seen.logits[right], "scott")
         found[epoch] = (_share(right), below)
     return found

@@ -16,12 +16,13 @@ from helpers.datasets.load import load
 from helpers.datasets.outside import blank, noise, photographs
 from helpers.datasets.rendered import SIZES
 from helpers.datasets.scenes import FAMILIES, scenes
+from helpers.methods import metrics
 from helpers.methods.density import LogitDensity, class_log_density, joint_log_density
 from helpers.methods.rejection import from_layers, from_logits
 from helpers.network.augmentation import augment
 from helpers.network.signatures import signatures, to_input
 from helpers.network.training import Trained, load_or_train
-from helpers.series.nets import quiet, train
+from helpers.series.nets import also, quiet, train
 from helpers.series.plan import Plan
 from helpers.series.yardsticks import VEHICLES
 from helpers.settings import Settings
@@ -73,7 +74,7 @@ class Known(NamedTuple):
     @property
     def right(self) -> Tensor:
         """Which test images it reads rightly, bool (N,)."""
-        return self.test.logits.argmax(1) == self.data.test.labels
+        return metrics.right(self.test.logits, self.data.test.labels)
 
 
 def pair_of(train: ImageSet) -> tuple[str, str]:
@@ -247,7 +248,7 @@ def cats_and_dogs(settings: Settings, plan: Plan) -> tuple[Known, dict[str, Tens
 
     None in the quick profile and where the photographs of either are not at hand.
     """
-    data = _cats_and_dogs(settings)
+    data = also("catdog", settings)
     sets = elsewhere(data, replace(settings, dataset="catdog")) if data else {}
     if "photographs" not in sets:
         return None
@@ -259,15 +260,8 @@ def photograph_net(settings: Settings, plan: Plan) -> tuple[Trained, Splits] | N
 
     None in the quick profile and where the photographs are not at hand.
     """
-    data = _cats_and_dogs(settings)
+    data = also("catdog", settings)
     return (_photograph_net(data, settings, plan), data) if data else None
-
-
-def _cats_and_dogs(settings: Settings) -> Splits | None:
-    try:
-        return load(replace(settings, dataset="catdog"), say=quiet) if settings.full else None
-    except FileNotFoundError:
-        return None
 
 
 def _photograph_net(data: Splits, settings: Settings, plan: Plan) -> Trained:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from helpers.datasets.imageset import ImageSet, Splits, split
-from helpers.datasets.load import load
 from helpers.methods.statistics import Interval, over_seeds, share_over_seeds, wilson_interval
 from helpers.methods.subcategories import image_features
-from helpers.network.models import channel_moments
-from helpers.network.training import load_or_train
 from helpers.series.animals import right_of, together
-from helpers.series.nets import quiet
+from helpers.series.nets import also, quiet, train
 from helpers.series.plan import Plan
 from helpers.settings import Settings
 
@@ -33,10 +29,7 @@ def at_hand(data: Splits, settings: Settings) -> ImageSet | None:
     """
     if settings.dataset == "whales":
         return together(data)
-    try:
-        found = load(replace(settings, dataset="whales"), say=quiet) if settings.full else None
-    except FileNotFoundError:
-        return None
+    found = also("whales", settings)
     return together(found) if found else None
 
 
@@ -139,10 +132,8 @@ def told(features: Tensor, which: Tensor, seed: int = 0) -> Interval:
 
 
 def _one(whole, who: Sequence, seed: int, plan: Plan, settings: Settings) -> float:
-    train, validation = split(whole, SHARES, seed, who).values()
-    mean, std = channel_moments(train.images)
-    recipe = plan.recipes["SmallCNN, sea"]
-    sets = (train, validation, recipe, settings)
-    run = load_or_train("SmallCNN", *sets, seed=seed, mean=mean, std=std, say=quiet)
+    sets = tuple(split(whole, SHARES, seed, who).values())
+    (run,) = train("SmallCNN", "SmallCNN, sea", sets, plan, settings, [seed], say=quiet)
+    validation = sets[1]
     asked = groups_of(validation.table)[SPLITS[2]].notna().to_numpy().nonzero()[0]
     return right_of([run], validation.subset(asked, "with an individual")).mean().item()

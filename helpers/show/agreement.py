@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
+from .images import number
 from .maps import axes_at, blank
 from .style import (
     BLUE,
@@ -14,7 +15,7 @@ from .style import (
     GREY,
     ORANGE,
     PALE,
-    WIDTH,
+    ROOM,
     NotebookFigure,
     class_colour,
     mix,
@@ -26,7 +27,6 @@ from .style import (
     text_width,
 )
 
-ROOM = int(WIDTH * DPI)
 SIZE = 9.5
 ROW, FLAG, FLAG_SIZE = 25, 18, 9
 NAME_PIXELS, END_PIXELS, PAIR_PIXELS = 260, 190, 230
@@ -47,22 +47,20 @@ def dots(
     groups: Mapping[str, object],
     xlabel: str,
     marks: Mapping[str, float] | None = None,
-    limits: tuple[float, float] | None = None,
     shares: bool = False,
 ) -> NotebookFigure:
     """A row for each entry: its value as a dot, its interval as a bar, both as numbers.
 
     groups: name to interval (`value`, `low`, `high`), or title to such a mapping, whose rows then
     stand below the title. NaN bounds: the dot alone; NaN value: "n/a". marks: what to compare
-    with (ceiling, floor, chance), an upright line each; limits: of the axis; shares: written in
-    percent.
+    with (ceiling, floor, chance), an upright line each; shares: written in percent.
     """
     rows = list(_rows(groups))
     intervals = [interval for _, interval in rows if interval is not None]
     if not intervals:
         raise ValueError("there is no entry to draw")
     marks = {name: at for name, at in (marks or {}).items() if np.isfinite(at)}
-    limits = limits or _limits(intervals, marks.values())
+    limits = _limits(intervals, marks.values())
     # Bold titles are about a tenth wider.
     left = 24 + int(1.1 * min(NAME_PIXELS, max(text_width(name, SIZE) for name, _ in rows)))
     longest = max(text_width(_in_words(interval, shares), SIZE) for interval in intervals)
@@ -121,8 +119,10 @@ def _number(interval) -> str:
     if not np.isfinite(interval.value):
         return "n/a"
     numbers = (interval.value, interval.low, interval.high)
-    value, low, high = (f"{number:.2f}".replace("-", "\N{MINUS SIGN}") for number in numbers)
-    return f"{value} [{low}, {high}]" if np.isfinite(numbers).all() else value
+    if not np.isfinite(numbers).all():
+        return number(interval.value, 2)
+    value, low, high = (number(each, 2) for each in numbers)
+    return f"{value} [{low}, {high}]"
 
 
 def _flags(marks: Mapping[str, float], limits, width: float) -> list[tuple[str, float, int]]:
@@ -163,8 +163,8 @@ def choice_of_k(
     figure, axes = panels(2, height=3.4)
     parts = ((silhouettes, threshold), (stabilities, stable))
     for ax, (lines, mark), title in zip(axes, parts, TITLES, strict=True):
-        for index, (method, values) in enumerate(lines.items()):
-            _method(ax, ks, np.asarray(values, dtype=float), index, chosen[method])
+        for index, (method, k) in enumerate(chosen.items()):
+            _method(ax, ks, np.asarray(lines[method], dtype=float), index, k)
         if mark is not None:
             ax.axhline(mark, color=MARK, linewidth=1.2, linestyle=DASHES, zorder=1)
         ax.set(title=title.partition(" (")[0] if mark is None else title)
@@ -238,10 +238,11 @@ def _run(ax: Axes, epochs: np.ndarray, name: str, values, colour: str) -> tuple[
     mean = values.mean(axis=0)
     ax.plot(epochs, values.T, color=mix(colour, 0.35, "white"), linewidth=0.8)
     ax.plot(epochs, mean, color=colour, linewidth=2.4)
-    return _last(mean), name, mix(colour, 0.3, "black")
+    return last_finite(mean), name, mix(colour, 0.3, "black")
 
 
-def _last(values: np.ndarray) -> float:
+def last_finite(values: np.ndarray) -> float:
+    """The last of the values (N,) that is a number; NaN where none is."""
     finite = values[np.isfinite(values)]
     return float(finite[-1]) if len(finite) else float("nan")
 
@@ -279,6 +280,28 @@ def name_ends(ax: Axes, ends, tall: float) -> None:
         ax.get_figure().add_artist(Line2D(ends_at, (level, place), **look))
         how = {"transform": ax.transAxes, "va": "center", "size": SIZE, "color": colour}
         ax.text(1 + (LEADER + 4) / wide, place, shorten(name, SIZE, END_PIXELS), **how)
+
+
+def name_samples(
+    ax: Axes, lines: Sequence[tuple[str, dict]], places, sample: tuple[float, float], room: float
+) -> None:
+    """Names right of axes, each beside a sample of its line, for lines that all end at one point.
+
+    lines: the name of each and how it is drawn; places: heights of the names, 0..1; sample: where
+    it begins and ends, and room: how long a name may be, in pixels.
+    """
+    wide = ax.get_position().width * ax.get_figure().get_figwidth() * DPI
+    for place, (name, look) in zip(places, lines, strict=True):
+        ends = 1 + np.array(sample) / wide
+        ax.plot(ends, (place, place), transform=ax.transAxes, clip_on=False, **look)
+        text, colour = shorten(name, SIZE, room), mix(look["color"], 0.3, "black")
+        how = {"transform": ax.transAxes, "va": "center", "size": SIZE, "color": colour}
+        ax.text(1 + (sample[1] + 6) / wide, place, text, **how)
+
+
+def value_of(interval) -> float:
+    """The value of an interval; NaN where there is none."""
+    return float("nan") if interval is None else float(interval.value)
 
 
 def within(places: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -9,9 +9,9 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from .agreement import DASHES
+from .agreement import DASHES, name_samples, value_of
 from .density import paper
-from .images import as_pixels, canvas, resized, rgb, tile
+from .images import as_pixels, canvas, number, resized, rgb, tile
 from .maps import axes_at, blank
 from .matrices import MISSING
 from .signatures import (
@@ -21,7 +21,6 @@ from .signatures import (
     NAME_PIXELS,
     NAME_SIZE,
     NOTE_SIZE,
-    ROOM,
     paste,
     white,
     wrapped,
@@ -31,8 +30,10 @@ from .style import (
     BLUE,
     GREY,
     INK,
+    LUMA,
     ORANGE,
     PALE,
+    ROOM,
     NotebookFigure,
     class_colour,
     mix,
@@ -44,7 +45,6 @@ from .style import (
 )
 
 COLOURS = matplotlib.colormaps["plasma"]
-LUMA = (0.299, 0.587, 0.114)
 # Opacity by strength: none at zero, so that what speaks for nothing stays grey.
 OPACITY, BEND = 0.7, 0.7
 CONSTANT = 1e-6
@@ -331,7 +331,7 @@ def _head(measure: str, lower: bool, wide: int) -> list[str]:
 def _column(sheet: Axes, entries, methods: int, place, tops, sign: int) -> None:
     """The cells of one measure; `sign` is 1 where more is better, -1 where less is."""
     x, wide = place
-    values = sign * np.array([_value(entry) for entry in entries])
+    values = sign * np.array([value_of(entry) for entry in entries])
     known = values[np.isfinite(values)]
     best = np.round(values, 3) == np.round(known.max(initial=-np.inf), 3)
     controls = values[methods:][np.isfinite(values[methods:])]
@@ -347,13 +347,9 @@ def _column(sheet: Axes, entries, methods: int, place, tops, sign: int) -> None:
             sheet.add_patch(Rectangle((x + 2, y + 2), wide - 4, CELL - 4, **frame))
 
 
-def _value(interval) -> float:
-    return float("nan") if interval is None else float(interval.value)
-
-
 def _verdict(interval, bar: float, sign: int) -> str:
     """Blue, orange or neither, for an interval beyond, below or about what the controls reach."""
-    if np.isnan(_value(interval)):
+    if np.isnan(value_of(interval)):
         return MISSING
     low, high = sorted((sign * interval.low, sign * interval.high))
     # Comparisons with NaN are false.
@@ -362,27 +358,23 @@ def _verdict(interval, bar: float, sign: int) -> str:
 
 
 def _with_half_width(interval) -> str:
-    if not np.isfinite(_value(interval)):
+    if not np.isfinite(value_of(interval)):
         return "n/a"
     half = (interval.high - interval.low) / 2
-    number = f"{interval.value:.3f}".replace("-", "\N{MINUS SIGN}")
-    return f"{number} ± {half:.3f}" if np.isfinite(half) else number
-
-
-def deletion_curves(shares, curves: Mapping[str, object], ylabel: str = "score") -> NotebookFigure:
-    """Mean score by the share of pixels deleted, or inserted: a line for each kind of map.
-
-    shares: (S + 1,) in 0..1; curves: at most ten names to (S + 1,), or to (N, S + 1) of which the
-    mean over images is drawn, those with NaN left out. All lines end at one point: their names
-    stand at the right with the areas under them, in the order of these.
-    """
-    return curves_beside({"": curves}, shares, ylabel)
+    value = number(interval.value, 3)
+    return f"{value} ± {half:.3f}" if np.isfinite(half) else value
 
 
 def curves_beside(
     curves: Mapping[str, Mapping[str, object]], shares, ylabel: str = "score"
 ) -> NotebookFigure:
-    """`deletion_curves` side by side on one scale: {"deletion": {...}, "insertion": {...}}."""
+    """Mean score by the share of pixels deleted, or inserted: a line for each kind of map.
+
+    curves: title of a panel ("" for none) to at most ten names, each to scores (S + 1,), or to
+    (N, S + 1) of which the mean over images is drawn, those with NaN left out; shares: (S + 1,) in
+    0..1. Panels have one scale. All lines end at one point: their names stand at the right with
+    the areas under them, in the order of these.
+    """
     shares = np.asarray(shares, dtype=float)
     means = {
         title: {name: _mean(name, scores, shares) for name, scores in lines.items()}
@@ -423,16 +415,14 @@ def _curves(ax: Axes, shares: np.ndarray, lines: Mapping[str, np.ndarray], ends:
     box = ax.get_position()
     wide, step = box.width * ROOM, NAME_LINE / TALL
     places = spread([lines[name].mean() / ax.get_ylim()[1] for name in drawn], step)
+    named = [(name, looks[name]) for name in drawn]
+    name_samples(ax, named, places, (8, SAMPLE + 2), END_PIXELS)
+    look = {"size": NAME_SIZE, "ha": "right", "va": "center", "transform": ax.transAxes}
     for name, place in zip(drawn, places, strict=True):
-        sample = 1 + np.array([8, SAMPLE + 2]) / wide
-        ax.plot(sample, (place, place), transform=ax.transAxes, clip_on=False, **looks[name])
-        look = {"size": NAME_SIZE, "va": "center", "transform": ax.transAxes}
-        text, colour = shorten(name, NAME_SIZE, END_PIXELS), mix(looks[name]["color"], 0.3, "black")
-        ax.text(1 + (SAMPLE + 8) / wide, place, text, color=colour, **look)
-        ax.text(1 + ends / wide, place, f"{sums[name]:.2f}", ha="right", **look)
+        ax.text(1 + ends / wide, place, f"{sums[name]:.2f}", **look)
     if drawn:
         top = max(places) + step
-        ax.text(1 + ends / wide, top, "area", ha="right", color=GREY, **look | {"size": NOTE_SIZE})
+        ax.text(1 + ends / wide, top, "area", color=GREY, **look | {"size": NOTE_SIZE})
     ax.set_xticks(np.linspace(0, 1, 6 if wide > 400 else 3))
     percent_axis(ax.xaxis)
     percent_axis(ax.yaxis)

@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
 
-from .images import LARGEST_TILE, as_pixels, canvas, resized, rgb, tile_side
+from .images import LARGEST_TILE, as_pixels, canvas
 from .maps import axes_at
 from .signatures import (
     BOLD,
@@ -18,7 +17,6 @@ from .signatures import (
     NAME_PIXELS,
     NAME_SIZE,
     NOTE_SIZE,
-    ROOM,
     framed_row,
     paste,
     row_of,
@@ -27,10 +25,9 @@ from .signatures import (
     write,
 )
 from .style import (
-    BLUE,
     GREY,
-    ORANGE,
     PALE,
+    ROOM,
     NotebookFigure,
     bare,
     class_colour,
@@ -44,8 +41,6 @@ ALONE_FRAME, MISREAD_LEFT = 4, 236
 HEAD, TITLE, BETWEEN = 2 * LINE + 12, LINE + 4, 8
 NEAREST, MAP, MOST_MAPS = 70, 58, 16
 MOST_BARS, BAR, BARS_WIDTH = 10, 18, 330
-LUMA = (0.299, 0.587, 0.114)
-OPACITY = 0.8
 RULE = mix(GREY, 0.5, "white")
 
 Strip = tuple[str, np.ndarray]
@@ -86,56 +81,32 @@ def image_card(
     neighbours,
     neighbour_labels=None,
     maps: Mapping[str, object] | None = None,
-    attention=None,
 ) -> NotebookFigure:
-    """Everything about one image: scores, nearest images, feature maps, attention.
+    """Everything about one image: scores, nearest images, feature maps.
 
-    image: (H, W, 3); scores: (C,); label: index into `names`; neighbours: (m, H, W, 3), nearest
-    first, framed in the colours of their classes where `neighbour_labels` (m,) are given; maps:
-    layer to (channels, h, w), in grey from the layer's least to its largest value, the 16
-    channels of largest mean where there are more; attention: (h, w), as `overlay` draws it.
+    image: uint8 or float 0..1 (H, W, 3); scores: (C,) in 0..1; label: index into the C `names`;
+    neighbours: (m, H, W, 3) with m at least 1, nearest first, framed in the colours of their
+    classes where `neighbour_labels` (m,) are given; maps: layer to (channels, h, w), in grey from
+    the layer's least to its largest value, the 16 channels of largest mean where there are more.
+    Raises ValueError for other shapes and for scores that are not finite.
     """
     scores = np.asarray(scores, dtype=float)
-    if scores.shape != (len(names),):
-        raise ValueError(f"{len(names)} classes need as many scores, not shape {scores.shape}")
-    pictures = [_alone(image, class_colour(label))]
-    if attention is not None:
-        pictures.append(_alone(overlay(image, attention), "white"))
+    if scores.shape != (len(names),) or not np.isfinite(scores).all():
+        found = f"these have shape {scores.shape}"
+        raise ValueError(f"{len(names)} classes need as many scores, all finite: {found}")
+    alone = _alone(image, class_colour(label))
     strips = [_nearest(neighbours, neighbour_labels)]
     strips += [_layer(name, values) for name, values in (maps or {}).items()]
     shown = _bars_shown(scores, label)
-    top = HEAD + max(len(pictures[0]), BAR * len(shown)) + BETWEEN
+    top = HEAD + max(len(alone), BAR * len(shown)) + BETWEEN
     sheet = white(top + _height(strips), ROOM)
-    lefts = np.cumsum([EDGE, *(picture.shape[1] + GAP for picture in pictures)])
-    for picture, left in zip(pictures, lefts, strict=False):
-        paste(sheet, picture, left, HEAD)
+    paste(sheet, alone, EDGE, HEAD)
     figure, ax = _with_strips(sheet, strips, EDGE, top)
-    if attention is not None:
-        write(ax, "attention", lefts[1] + ALONE_FRAME, HEAD + len(pictures[1]) + 8, NOTE_SIZE)
-    _bars(figure, lefts[-1] + GAP, scores, shown, names, label)
+    _bars(figure, EDGE + alone.shape[1] + 2 * GAP, scores, shown, names, label)
     predicted = int(np.argmax(scores))
     right, said = (shorten(names[index], NAME_SIZE, NAME_PIXELS) for index in (label, predicted))
     _headline(ax, right, f"read as {said}, {percent(scores[predicted])}")
     return figure
-
-
-def overlay(image, attention) -> np.ndarray:
-    """The image in grey under its attention (h, w): uint8 (H, W, 3), enlarged.
-
-    Blue speaks for what the attention explains, orange against it; the farther from zero, the
-    stronger, the largest in full.
-    """
-    pixels, attention = as_pixels(np.asarray(image)[None]), np.asarray(attention, dtype=np.float32)
-    if attention.ndim != 2 or not attention.size or not np.isfinite(attention).all():
-        raise ValueError(f"attention must be a finite (h, w), not shape {attention.shape}")
-    large = resized(pixels, tile_side(pixels, LARGEST_TILE))[0]
-    strength = Image.fromarray(attention / (np.abs(attention).max() or 1))
-    grown = strength.resize(large.shape[1::-1], Image.Resampling.BILINEAR)
-    strength = np.asarray(grown)[..., None]
-    opacity = OPACITY * np.abs(strength)
-    paint = np.where(strength > 0, rgb(BLUE), rgb(ORANGE))
-    grey = (large @ LUMA)[..., None]
-    return np.rint((1 - opacity) * grey + opacity * paint).astype(np.uint8)
 
 
 def _alone(image, colour: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Figures about classes: what is in them, how well each is recognised, which are confused."""
 
 from collections.abc import Mapping, Sequence
-from math import cos, isnan, radians, sin
+from math import isnan
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 
 from .images import as_pixels, canvas, resized, rgb, tile, tile_side
 from .style import (
+    ANGLE,
     BLUE,
-    DPI,
+    FAINT,
     GREY,
     INK,
     ORANGE,
-    PALE,
-    WIDTH,
+    ROOM,
+    SLOPE,
     NotebookFigure,
     class_colour,
     count_axis,
@@ -35,16 +36,21 @@ NAME_PIXELS = 190
 MOST_CLASSES_WITH_IMAGES = 12
 MOST_BARS = 10
 MOST_PANELS = 9
-ANGLE, SLANTED_PIXELS = 60, 150
-SLOPE = cos(radians(ANGLE)), sin(radians(ANGLE))
+SLANTED_PIXELS = 150
 ROW = 0.28
 UNITS = {
-    "brightness": "mean grey level, 0 to 255",
-    "contrast": "standard deviation of grey levels",
+    "brightness": "mean of all channels, 0 to 255",
+    "contrast": "deviation over pixels and channels",
     "width": "pixels",
     "height": "pixels",
     "bytes": "bytes of the file",
+    "hue": "degrees",
+    "rotation": "degrees, clockwise",
+    "size": "radius, in image widths",
+    "x": "image widths from the left",
+    "y": "image widths from the top",
 }
+"""Of columns that tables of images have, and of two that are measured on their pixels."""
 
 
 def class_gallery(images, labels, classes: Sequence[str], per_class: int = 8) -> NotebookFigure:
@@ -147,29 +153,6 @@ def class_accuracy(names: Sequence[str], intervals, overall: float | None = None
     return figure
 
 
-def class_spread(names: Sequence[str], accuracies) -> NotebookFigure:
-    """Each class's accuracy in each of several nets that differ in their seed, best mean on top.
-
-    accuracies: (seeds, classes), 0..1. A dot for each seed, a bar for the mean; on the right the
-    mean and how far apart the lowest and the highest are.
-    """
-    accuracies = np.asarray(accuracies, dtype=float)
-    if accuracies.ndim != 2 or accuracies.shape[1] != len(names) or not len(accuracies):
-        raise ValueError(f"accuracies must be (seeds, {len(names)}), not {accuracies.shape}")
-    figure, ax = panels(1, height=0.9 + ROW * len(names))
-    order = np.argsort(-accuracies.mean(axis=0), kind="stable")
-    for row, index in enumerate(order):
-        values, colour = accuracies[:, index], class_colour(int(index))
-        ax.plot((values.min(), values.max()), (row, row), color=PALE, linewidth=7, zorder=1)
-        ax.plot(values, np.full(len(values), row), "o", color=colour, markersize=6, alpha=0.7)
-        ax.plot(values.mean(), row, "|", color=INK, markersize=15, markeredgewidth=2)
-        gap = "" if isnan(values.mean()) else f", {100 * np.ptp(values):.1f} points apart"
-        _beside(ax, row, percent(values.mean()) + gap)
-    _accuracy_axis(ax, accuracies.ravel())
-    _class_rows(ax, [names[index] for index in order])
-    return figure
-
-
 def _one_for_each(names, intervals) -> None:
     if not len(names) or len(names) != len(intervals):
         raise ValueError(f"{len(intervals)} intervals for {len(names)} classes")
@@ -263,7 +246,7 @@ class _Grid(NamedTuple):
 
 def _confusion_grid(classes, foot: int) -> _Grid:
     """Names above the columns stand upright, or slanted where one is wider than its cell."""
-    left, room = _name_room(classes) + 22, WIDTH * DPI
+    left, room = _name_room(classes) + 22, ROOM
     longest = max(text_width(name, NAME_SIZE) for name in classes)
     wide = int(min(160, (room - left) / len(classes)))
     if longest <= wide - 4:
@@ -298,7 +281,7 @@ def _confusion_shades(matrix: np.ndarray) -> list[list[str]]:
 
 
 def _shade(colour: str, strength: float) -> str:
-    return mix("#f6f7f8", float(strength), colour)
+    return mix(FAINT, float(strength), colour)
 
 
 def _square(image, side: int) -> np.ndarray:
@@ -337,10 +320,10 @@ def _confusion_names(ax: Axes, classes, grid: _Grid) -> None:
 def attributes(table: pd.DataFrame, columns: Sequence[str] | None = None) -> NotebookFigure:
     """How often each value of a table's columns occurs: bars for kinds, histograms for numbers.
 
-    columns: which (the first nine that vary, without names and numbers that differ in each row,
-    such as paths and indices). Of kinds the ten most frequent are shown. NaN is left out, and
-    counted in the title. Brightness and contrast, where the table has them, are on the scale of
-    bytes, 0..255; width and height are in pixels.
+    columns: which (the first nine that vary, without names and whole numbers that differ in each
+    row, such as paths and indices). Of kinds the ten most frequent are shown. NaN is left out, and
+    counted in the title. Columns are named as in the tables of image sets, where `UNITS` says what
+    they are in; brightness and contrast, where the table has them, are on the scale of bytes.
     """
     columns = list(columns or [name for name in table if _tells(table[name])][:MOST_PANELS])
     if not columns:
@@ -359,7 +342,7 @@ def attributes(table: pd.DataFrame, columns: Sequence[str] | None = None) -> Not
 
 def _tells(values: pd.Series) -> bool:
     distinct = values.nunique()
-    if pd.api.types.is_integer_dtype(values) and distinct == len(values):
+    if not pd.api.types.is_float_dtype(values) and distinct == len(values):
         return False
     return distinct > 1 and (_measured(values) or distinct <= max(30, len(values) // 20))
 

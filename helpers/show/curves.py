@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from .agreement import last_finite
 from .style import (
     BLUE,
     DPI,
@@ -84,16 +85,11 @@ def _run(ax: Axes, label, history, quantity, colour, alone) -> list[tuple[float,
         ax.plot(epochs[best], validation[best], "o", color=colour, markersize=6)
         if quantity == "accuracy" and not alone:
             name += f", best {percent(validation[best])}"
-    ends = [(_last(validation), name, colour)]
-    return [*ends, (_last(train), "training", colour)] if alone else ends
+    ends = [(last_finite(validation), name, colour)]
+    return [*ends, (last_finite(train), "training", colour)] if alone else ends
 
 
 _PARTS = ("train", "validation")
-
-
-def _last(values: np.ndarray) -> float:
-    finite = values[np.isfinite(values)]
-    return float(finite[-1]) if len(finite) else float("nan")
 
 
 def _end_labels(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
@@ -142,7 +138,9 @@ def _rule_epochs(ax: Axes, iterations: pd.DataFrame) -> None:
         ax.axvline(start, color=PALE, linewidth=1, zorder=0)
 
 
-def reliability_diagram(bins: Mapping[str, object], errors: Mapping[str, object] | None = None):
+def reliability_diagram(
+    bins: Mapping[str, object], errors: Mapping[str, object] | None = None
+) -> NotebookFigure:
     """How often the net is right, against how sure it is: a column for each state of the net.
 
     bins: state (such as "as trained" and "after temperature scaling") to what
@@ -189,27 +187,21 @@ def _gaps(ax: Axes, confidence: np.ndarray, accuracy: np.ndarray) -> None:
 
 
 def seed_spread(
-    values: Mapping[str, Sequence[float]],
-    intervals: Mapping[str, object],
-    targets: Mapping[str, float] | None = None,
-    quantity: str = "test accuracy",
+    values: Mapping[str, Sequence[float]], intervals: Mapping[str, object]
 ) -> NotebookFigure:
-    """A dot for each training seed, the mean with its interval, and the value that was aimed at.
+    """The test accuracy of each training seed as a dot, and their mean with its interval.
 
     values: recipe to one number in 0..1 for each seed; intervals: recipe to an interval of the
-    mean (`value`, `low`, `high`; NaN bounds are not drawn); targets: recipe to the value it was
-    to reach, an upright mark in its row.
+    mean (`value`, `low`, `high`; NaN bounds are not drawn).
     """
     if not values or not all(len(numbers) for numbers in values.values()):
         raise ValueError("a spread over seeds needs at least one recipe, each with a value")
     figure, ax = panels(1, height=0.9 + 0.62 * len(values))
     for row, (label, numbers) in enumerate(values.items()):
         _recipe(ax, row, numbers, intervals[label], class_colour(0))
-        if label in (targets or {}):
-            _target(ax, row, targets[label])
     names = [shorten(label, 10, 220) for label in values]
     ax.set_yticks(range(len(names)), names)
-    ax.set(ylim=(len(names) - 0.45, -0.6), xlabel=quantity)
+    ax.set(ylim=(len(names) - 0.45, -0.6), xlabel="test accuracy")
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.margins(x=0.06)
@@ -227,11 +219,3 @@ def _recipe(ax: Axes, row: int, numbers, interval, colour: str) -> None:
     text = f"{percent_range(interval)}, n = {len(numbers)}"
     place = ax.get_yaxis_transform()
     ax.text(1.015, row, text, transform=place, va="center", size=LABEL_SIZE)
-
-
-def _target(ax: Axes, row: int, target: float) -> None:
-    ax.vlines(target, row - 0.32, row + 0.32, color=ORANGE, linewidth=2.5)
-    text = f"aim {percent(target, 0)}"
-    ax.text(
-        target, row - 0.34, text, ha="center", va="bottom", size=8.5, color=mix(ORANGE, 0.4, "k")
-    )

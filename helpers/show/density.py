@@ -8,19 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from .agreement import DASHES, MARK
-from .maps import HALO, axes_at, blank
-from .signatures import (
-    EDGE,
-    NAME_SIZE,
-    NOTE_SIZE,
-    ROOM,
-    class_key,
-    key_height,
-)
+from .maps import axes_at, blank
+from .signatures import EDGE, NAME_SIZE, class_key, key_height
 from .style import (
     INK,
     PALE,
+    ROOM,
     NotebookFigure,
     bare,
     class_colour,
@@ -123,17 +116,12 @@ def _kinds(names: Sequence[str]) -> tuple[list[Artist], list[str]]:
 
 
 def density_curves(
-    grid,
-    densities,
-    names: Sequence[str],
-    marks: Mapping[str, object] | None = None,
-    threshold: float | None = None,
+    grid, densities, names: Sequence[str], marks: Mapping[str, object] | None = None
 ) -> NotebookFigure:
     """The density of each class's logit, and below it where the logits of single images lie.
 
     grid: (G,) logits, rising; densities: (G, C), of each class's logit there; marks: image to its
-    logits (C,), dots in the colours of their classes, or to one number, a dark dot; threshold: a
-    density, a dashed line.
+    logits (C,), dots in the colours of their classes, or to one number, a dark dot.
     """
     grid, densities = np.asarray(grid, dtype=float), np.asarray(densities, dtype=float)
     if grid.ndim != 1 or densities.shape != (len(grid), len(names)):
@@ -147,8 +135,6 @@ def density_curves(
     class_key(paper(figure), names, shown, left, 4, width)
     ax = lowest = axes_at(figure, left, top, width, TALL)
     _curves(ax, grid, densities)
-    if threshold is not None:
-        _level(ax, threshold)
     reach = np.concatenate([grid[[0, -1]], *marks.values()])
     ax.set(xlim=(np.nanmin(reach), np.nanmax(reach)), ylim=(0, None))
     ax.set_ylabel("density per unit of logit")
@@ -175,13 +161,6 @@ def _curves(ax: Axes, grid: np.ndarray, densities: np.ndarray) -> None:
         if densities.shape[1] <= FEW:
             ax.fill_between(grid, curve, color=class_colour(index), alpha=0.15, linewidth=0)
     ax.grid(axis="x")
-
-
-def _level(ax: Axes, threshold: float) -> None:
-    ax.axhline(threshold, color=MARK, linewidth=1.2, linestyle=DASHES)
-    text = {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points"}
-    look = {"ha": "right", "va": "bottom", "size": NOTE_SIZE, "color": MARK, "path_effects": HALO}
-    ax.annotate(f"threshold {threshold:g}", (1, threshold), (-2, 2), **text, **look)
 
 
 def _rug(ax: Axes, marks: Mapping[str, np.ndarray], classes: int) -> None:

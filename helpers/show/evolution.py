@@ -14,13 +14,14 @@ from scipy.special import stdtrit
 from .agreement import LABEL, LEADER, epoch_axis, name_ends, within
 from .images import canvas, number
 from .maps import axes_at, blank, checked, scatter
-from .matrices import ANGLE, MISSING, SLOPE
+from .matrices import MISSING
 from .signatures import class_key, key_height
 from .style import (
+    ANGLE,
     DIVERGING,
-    DPI,
     GREY,
-    WIDTH,
+    ROOM,
+    SLOPE,
     NotebookFigure,
     bare,
     class_colour,
@@ -31,7 +32,6 @@ from .style import (
     text_width,
 )
 
-ROOM = int(WIDTH * DPI)
 EDGE = 10
 SIZE, TITLE_SIZE, SCALE_SIZE = 9.5, 10.5, 9
 NAME_PIXELS, COLUMN_PIXELS, END_PIXELS = 190, 150, 190
@@ -137,7 +137,8 @@ def _stack(ax: Axes, epochs: np.ndarray, means: np.ndarray) -> np.ndarray:
     x, middles = scale.inverted().transform(finer), np.zeros(len(means))
     for sign in (1, -1):
         thick = sign * np.maximum(sign * fine, 0)
-        tops = thick.cumsum(axis=0)
+        # A part that is not known leaves a gap, and those above it where they are.
+        tops = np.nan_to_num(thick).cumsum(axis=0)
         for index, (top, part) in enumerate(zip(tops, thick, strict=True)):
             colour = mix(class_colour(index), 0.25, "white")
             ax.fill_between(x, top - part, top, color=colour, linewidth=0)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from .images import as_pixels, resized, rgb, tile
 from .maps import axes_at, blank, checked
-from .style import BLUE, DPI, ORANGE, WIDTH, NotebookFigure, bare, class_colour, shorten
+from .style import BLUE, DPI, ORANGE, ROOM, NotebookFigure, bare, class_colour, shorten
 
 SHEET = 1024
 BLOCK = 16
@@ -40,7 +40,7 @@ OUTCOMES = [ORANGE, BLUE]
 CELLS = 1024
 FRAME_HEIGHT = 640
 STATIC_SIDE, STATIC_CELL, STATIC_NAMES = 640, 26, 26
-ROOM, EDGE = int(WIDTH * DPI), 6
+EDGE = 6
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -161,7 +161,6 @@ def image_map(
     names: Sequence[str],
     neighbours=None,
     clusters=None,
-    correct=None,
     epochs: Sequence | None = None,
     title: str = "",
     limit_bytes: int | None = None,
@@ -170,10 +169,10 @@ def image_map(
 
     images: uint8 or float 0..1, (N, H, W, 3); maps: (N, 2), or (E, N, 2) for E points of training,
     named by `epochs` (numbers or text), the last shown first. labels: (N,) indices into `names`.
-    predicted, confidence (0..1), clusters (numbers from 0) and correct: (N,), or (E, N) with one
-    row for each map. neighbours: (N, k) indices of the nearest images, -1 for none. correct: by
-    itself predicted == labels. limit_bytes: of the page; by itself 500 for each image, and 5 MB
-    for fewer than 10,000. Raises ValueError where these disagree.
+    predicted, confidence (0..1) and clusters (numbers from 0): (N,), or (E, N) with one row for
+    each map. neighbours: (N, k) indices of the nearest images, -1 for none. limit_bytes: of the
+    page; by itself 500 for each image, and 5 MB for fewer than 10,000. Raises ValueError where
+    these disagree.
     """
     pixels, places = as_pixels(images), _maps(maps, len(images))
     length, points = len(pixels), len(places)
@@ -189,7 +188,7 @@ def image_map(
         labels=truth,
         predicted=guesses,
         confidence=_shares(rows("confidence", confidence)),
-        right=guesses == truth if correct is None else rows("correct", correct, 2).astype(bool),
+        right=guesses == truth,
         clusters=None if clusters is None else rows("clusters", clusters, 65_535),
         neighbours=_neighbours(neighbours, length),
         number=np.arange(length),

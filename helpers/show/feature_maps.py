@@ -9,11 +9,11 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .agreement import DASHES, MARK
+from .agreement import DASHES, MARK, last_finite
 from .density import paper
 from .images import LARGEST_TILE, as_pixels, canvas, number, resized, rgb, tile, tile_side
 from .maps import axes_at, blank
-from .signatures import BOLD, EDGE, GAP, LINE, NOTE_SIZE, ROOM, group_rows, paste, white, write
+from .signatures import BOLD, EDGE, GAP, LINE, NOTE_SIZE, group_rows, paste, white, write
 from .style import (
     BLUE,
     DIVERGING,
@@ -22,6 +22,7 @@ from .style import (
     NO_BREAK,
     ORANGE,
     RED,
+    ROOM,
     NotebookFigure,
     class_colour,
     mix,
@@ -193,6 +194,8 @@ def exciting(
         raise ValueError(f"indices must be those of the {len(images)} images")
     _check_fields(fields[indices >= 0], images.shape[1:3])
     shown = indices[indices >= 0]
+    if not len(shown):
+        raise ValueError("no channel has an image that excites it")
     order = np.full(indices.shape, -1)
     order[indices >= 0] = np.arange(len(shown))
     crops = _crops(as_pixels(images[shown]), fields[indices >= 0])
@@ -424,8 +427,7 @@ def _run(ax: Axes, intervals, name: str, colour: str) -> tuple[float, str, str]:
     places = np.arange(len(values))
     ax.vlines(places, low, high, color=mix(colour, 0.4, "white"), linewidth=4)
     ax.plot(places, values, "o-", color=colour, markersize=5)
-    finite = values[np.isfinite(values)]
-    return float(finite[-1]) if len(finite) else float("nan"), name, mix(colour, 0.3, "black")
+    return last_finite(values), name, mix(colour, 0.3, "black")
 
 
 def _name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:

@@ -8,16 +8,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .style import (
-    DIVERGING,
-    DPI,
-    INK,
-    WIDTH,
-    NotebookFigure,
-    bare,
-    shorten,
-    text_on,
-)
+from .style import DIVERGING, DPI, INK, ROOM, NotebookFigure, bare, shorten, text_on
 
 LARGEST_TILE = 128
 CAPTION = 8.5
@@ -41,7 +32,7 @@ def mosaic(
     _same_length("colours", colours, pixels)
     columns = min(columns, len(pixels))
     margin = 4 if colours is not None else 1 if columns > 24 else 2
-    pixels = resized(pixels, tile_side(pixels, int(WIDTH * DPI / columns) - 2 * margin))
+    pixels = resized(pixels, tile_side(pixels, ROOM // columns - 2 * margin))
     titles = [] if titles is None else [str(title).splitlines() for title in titles]
     below = LINE * max(map(len, titles), default=0) + (4 if titles else 0)
     figure, ax = canvas(tile(pixels, columns, margin, below, colours))
@@ -93,7 +84,9 @@ def resized(pixels: np.ndarray, height: int) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(image).resize(size, resize)) for image in pixels])
 
 
-def tile(pixels: np.ndarray, columns: int, margin: int = 1, below: int = 0, colours=None):
+def tile(
+    pixels: np.ndarray, columns: int, margin: int = 1, below: int = 0, colours=None
+) -> np.ndarray:
     """One uint8 picture of images in rows of `columns`, each with `margin` pixels around it (in
     its colour, where it has one) and `below` white pixels beneath.
     """
@@ -128,18 +121,16 @@ def number_grid(
     array,
     title: str = "",
     window: tuple[int, int, int, int] | None = None,
-    limit: float | None = None,
 ) -> Axes:
     """A small matrix with its numbers in coloured cells: blue above zero, orange below.
 
-    array: (H, W); `window` (row, column, height, width) is outlined; `limit` is the absolute
-    value with the full colour (the array's largest), for several grids on one scale. NaN cells
-    stay empty.
+    array: (H, W), its largest absolute value in the full colour, NaN cells empty; `window` (row,
+    column, height, width) is outlined.
     """
     array = np.asarray(array, dtype=float)
     if array.ndim != 2 or array.size == 0:
         raise ValueError(f"a number grid needs a matrix, not shape {array.shape}")
-    limit = limit or np.nanmax(np.abs(array), initial=0) or 1
+    limit = np.nanmax(np.abs(array), initial=0) or 1
     colours = DIVERGING(Normalize(-limit, limit)(array))
     ax.imshow(np.where(np.isnan(array)[..., None], 1, colours))
     digits = _digits(array)

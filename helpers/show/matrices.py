@@ -1,7 +1,6 @@
 """Figures of classes compared with classes: heatmaps, with the tree and the clusters of classes."""
 
 from collections.abc import Mapping, Sequence
-from math import cos, radians, sin
 from typing import NamedTuple
 
 import matplotlib
@@ -16,11 +15,14 @@ from scipy.cluster.hierarchy import dendrogram
 
 from .maps import axes_at, blank, name_classes, scatter
 from .style import (
+    ANGLE,
     DPI,
+    FAINT,
     GREY,
     INK,
+    ROOM,
     SEQUENTIAL,
-    WIDTH,
+    SLOPE,
     NotebookFigure,
     bare,
     class_colour,
@@ -31,16 +33,13 @@ from .style import (
 )
 
 MOST_CLASSES_WITH_VALUES = 12
-ROOM = int(WIDTH * DPI)
 NAME_SIZE, NAME_PIXELS = 9.5, 150
 TITLE_SIZE = 10.5
 MARGIN, TITLE, FOOT = 10, 34, 58
 TREE, SWATCH, TOP = 110, 12, 44
-ANGLE = 60
-SLOPE = cos(radians(ANGLE)), sin(radians(ANGLE))
 LARGEST_CELL, LEAST_NAMED = 48, 9
 FEW_SIDE, MAP_SIDE = 200, 420
-SELF, MISSING = "#f6f7f8", mix(GREY, 0.5, "white")
+SELF, MISSING = FAINT, mix(GREY, 0.5, "white")
 
 
 def divergence_map(
@@ -108,14 +107,13 @@ def matrices_beside(
     names: Sequence[str],
     order=None,
     unit: str = "bits",
-    shared: bool = True,
     limits: tuple[float, float] | None = None,
 ) -> NotebookFigure:
     """Two to four matrices of the same classes in the same order, as heatmaps without numbers.
 
     matrices: title to (C, C); order: (C,) indices of classes, from the first row to the last (as
-    given). `shared`: one scale of colours for all, else each has its own; `limits`: its ends, where
-    they are not the least and the largest number. Diagonals are left pale.
+    given); limits: the ends of their scale of colours, where they are not the least and the largest
+    number. Diagonals are left pale.
     """
     if not matrices:
         raise ValueError("there is no matrix to draw")
@@ -126,37 +124,30 @@ def matrices_beside(
     columns = 2 if len(drawn) == 4 else min(3, len(drawn))
     grid = _beside_plan(names, columns)
     rows = -(-len(drawn) // columns)
-    foot = 48 if shared else 0
-    figure = blank(ROOM, MARGIN + rows * grid.step_down(shared) + foot)
-    scales = [_scale(drawn if shared else [matrix], limits) for matrix in drawn]
+    foot = MARGIN + rows * grid.down
+    figure, scale = blank(ROOM, foot + 48), _scale(drawn, limits)
     for index, (title, matrix) in enumerate(zip(matrices, drawn, strict=True)):
         row, column = divmod(index, columns)
-        left, top = grid.left + column * grid.step, TOP + row * grid.step_down(shared)
+        left, top = grid.left + column * grid.step, TOP + row * grid.down
         ax = axes_at(figure, left, top, grid.side, grid.side)
-        _heat(ax, matrix, scales[index], grid.cell)
+        _heat(ax, matrix, scale, grid.cell)
         _swatches(ax, order, grid.cell, rows="left")
         _title(figure, left, shorten(title, TITLE_SIZE, grid.step - 10), top - SWATCH - 12)
         if column == 0:
             _row_names(ax, [names[k] for k in order], grid.size, grid.cell, "left")
-        if not shared:
-            _bar(figure, left, top + grid.side + 8, grid.side, scales[index], unit)
-    if shared:
-        foot = MARGIN + rows * grid.step_down(shared)
-        _bar(figure, grid.left, foot, min(300, grid.side), scales[0], unit)
+    _bar(figure, grid.left, foot, min(300, grid.side), scale, unit)
     return figure
 
 
 class _BesidePlan(NamedTuple):
-    """Pixels: the first heatmap's left edge, the side of one, the way to the next, and a cell."""
+    """Pixels: the first heatmap's left edge, the side of one, the ways to the next, and a cell."""
 
     left: int
     side: int
     step: int
+    down: int
     cell: float
     size: float
-
-    def step_down(self, shared: bool) -> int:
-        return self.side + (44 if shared else 92)
 
 
 def _beside_plan(names: Sequence[str], columns: int) -> _BesidePlan:
@@ -164,7 +155,7 @@ def _beside_plan(names: Sequence[str], columns: int) -> _BesidePlan:
     step = (ROOM - left - MARGIN) // columns
     side = min(step - 28, 360)
     cell = side / len(names)
-    return _BesidePlan(left, side, step, cell, _name_size(cell))
+    return _BesidePlan(left, side, step, side + 44, cell, _name_size(cell))
 
 
 class _Plan(NamedTuple):

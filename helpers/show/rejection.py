@@ -1,4 +1,4 @@
-"""Figures of what is rejected, what that costs, and which images the net got wrong."""
+"""Figures of what is rejected, and of what that costs."""
 
 from collections.abc import Mapping
 
@@ -6,26 +6,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from .agreement import DASHES, MARK
+from .agreement import DASHES, MARK, name_samples, value_of
 from .density import paper
 from .maps import axes_at, blank
 from .matrices import MISSING
-from .signatures import (
-    EDGE,
-    GAP,
-    LINE,
-    NAME_PIXELS,
-    NAME_SIZE,
-    NOTE_SIZE,
-    ROOM,
-    wrapped,
-    write,
-)
+from .signatures import EDGE, GAP, LINE, NAME_PIXELS, NAME_SIZE, NOTE_SIZE, wrapped, write
 from .style import (
     BLUE,
     DIVERGING,
     GREY,
     INK,
+    ROOM,
     NotebookFigure,
     class_colour,
     mix,
@@ -97,19 +88,13 @@ def _look(index: int) -> dict:
 
 
 def _ends(ax: Axes, lines) -> None:
-    """Names beside samples of their lines, highest first: the lines all end at one point."""
+    """Names beside samples of their lines, in the order of these, the lowest first."""
     ordered = sorted(lines, key=lambda line: _area(*line[1:3]))
     low, high = ax.get_ylim()
     ends = [(line[2][-1] - low) / (high - low) for line in ordered]
     places = spread(np.maximum.accumulate(ends), 19 / TALL)
     places -= max(0, places[-1] - 1)
-    wide = ax.get_position().width * ROOM
-    for place, (name, *_, look) in zip(places, ordered, strict=True):
-        sample = np.array([10, 34]) / wide + 1
-        ax.plot(sample, [place, place], transform=ax.transAxes, clip_on=False, **look)
-        text, colour = shorten(name, NAME_SIZE, END_PIXELS), mix(look["color"], 0.3, "black")
-        how = {"transform": ax.transAxes, "va": "center", "size": NAME_SIZE, "color": colour}
-        ax.text(1 + 40 / wide, place, text, **how)
+    name_samples(ax, [(name, look) for name, *_, look in ordered], places, (10, 34), END_PIXELS)
 
 
 def _area(coverage: np.ndarray, risk: np.ndarray) -> float:
@@ -117,28 +102,26 @@ def _area(coverage: np.ndarray, risk: np.ndarray) -> float:
     return float(np.interp(np.linspace(EARLY, 1, 200), coverage, risk).mean())
 
 
-def detection_matrix(
-    values: Mapping[str, Mapping[str, object]], what: str = "AUROC", chance: float = 0.5
-) -> NotebookFigure:
+def detection_matrix(values: Mapping[str, Mapping[str, object]]) -> NotebookFigure:
     """How well each score (row) tells each unknown set (column): blue above chance, orange below.
 
-    values: score to unknown set to interval (`value`, `low`, `high`; NaN bounds are not written,
-    a NaN value or a missing set is "n/a"), in 0..1, higher is better. The best of a column, and
+    values: score to unknown set to the interval of its AUROC (`value`, `low`, `high`; NaN bounds
+    are not written, a NaN value or a missing set is "n/a"). The best of a column, and
     what is equal to it to three decimals, is framed and bold.
     """
     sets = list(dict.fromkeys(name for row in values.values() for name in row))
     if not sets:
         raise ValueError("there is no value to draw")
-    table = np.array([[_value(row.get(name)) for name in sets] for row in values.values()])
+    table = np.array([[value_of(row.get(name)) for name in sets] for row in values.values()])
     left = EDGE + int(min(NAME_PIXELS, max(text_width(name, NAME_SIZE) for name in values))) + GAP
     wide = min((ROOM - left - EDGE) // len(sets), WIDEST_CELL)
     heads = [wrapped(name, NAME_SIZE, wide - 6, 3) for name in sets]
     top = LINE * max(map(len, heads)) + LINE + 14
     figure = blank(left + wide * len(sets) + EDGE, top + CELL * len(values) + EDGE)
     sheet = paper(figure)
-    said = f"{what}: higher is better, {chance:g} is chance; framed: the best of a column"
+    said = "AUROC: higher is better, 0.5 is chance; framed: the best of a column"
     short = text_width(said, NAME_SIZE) > left + wide * len(sets) - EDGE
-    write(sheet, what if short else said, EDGE, LINE / 2 + 4, color=GREY)
+    write(sheet, "AUROC" if short else said, EDGE, LINE / 2 + 4, color=GREY)
     for column, lines in enumerate(heads):
         for row, line in enumerate(lines):
             y = top - 8 - LINE * (len(lines) - row - 0.5)
@@ -149,15 +132,11 @@ def detection_matrix(
         write(sheet, shorten(name, NAME_SIZE, NAME_PIXELS), left - 10, y + CELL / 2, ha="right")
         for column, unknown in enumerate(sets):
             place = left + wide * column, y, wide
-            _cell(sheet, entries.get(unknown), place, chance, best[row, column])
+            _cell(sheet, entries.get(unknown), place, best[row, column])
     for row, column in np.argwhere(best):
         corner = left + wide * column + 2, top + CELL * row + 2
         sheet.add_patch(Rectangle(corner, wide - 4, CELL - 4, fill=False, ec=INK, linewidth=2))
     return figure
-
-
-def _value(interval) -> float:
-    return float("nan") if interval is None else float(interval.value)
 
 
 def _best(table: np.ndarray) -> np.ndarray:
@@ -166,10 +145,10 @@ def _best(table: np.ndarray) -> np.ndarray:
     return (shown == shown.max(0)) & np.isfinite(shown)
 
 
-def _cell(sheet: Axes, interval, place: tuple[float, float, float], chance: float, best: bool):
+def _cell(sheet: Axes, interval, place: tuple[float, float, float], best: bool) -> None:
     x, y, wide = place
-    value, middle = _value(interval), y + CELL / 2
-    colour = MISSING if np.isnan(value) else _shade(value, chance)
+    value, middle = value_of(interval), y + CELL / 2
+    colour = MISSING if np.isnan(value) else DIVERGING(value)[:3]
     sheet.add_patch(Rectangle((x + 1, y + 1), wide - 2, CELL - 2, color=colour, linewidth=0))
     bounded = interval is not None and np.isfinite((value, interval.low, interval.high)).all()
     look = {"ha": "center", "color": text_on(colour)}
@@ -179,11 +158,6 @@ def _cell(sheet: Axes, interval, place: tuple[float, float, float], chance: floa
         bounds = f"{interval.low:.3f}–{interval.high:.3f}"
         size = SMALL * min(1, (wide - 18) / text_width(bounds, SMALL))
         write(sheet, bounds, x + wide / 2, middle + 9, size, **look)
-
-
-def _shade(value: float, chance: float) -> tuple[float, ...]:
-    reach = 1 - chance if value > chance else chance
-    return DIVERGING(0.5 + 0.5 * (value - chance) / reach)[:3]
 
 
 def coverage_band(

@@ -7,9 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from .images import as_pixels, canvas, resized, rgb, tile, tile_side
-from .style import DPI, INK, WIDTH, NotebookFigure, class_colour, shorten, text_width
+from .style import INK, ROOM, NotebookFigure, class_colour, shorten, text_width
 
-ROOM = int(WIDTH * DPI)
 EDGE, GAP = 10, 14
 NAME_SIZE, NOTE_SIZE, KEY_SIZE = 9.5, 8.5, 9
 NAME_PIXELS, CAPTION_PIXELS, KEY_PIXELS = 190, 118, 200
@@ -183,7 +182,7 @@ def paste(sheet: np.ndarray, picture: np.ndarray, left: int, top: int) -> None:
 
 
 def _tallest(strips: Sequence[np.ndarray]) -> int:
-    """The height of the _tallest picture."""
+    """The height of the tallest picture."""
     return max(len(strip) for strip in strips)
 
 

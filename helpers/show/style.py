@@ -10,7 +10,7 @@ from base64 import b64encode
 from bisect import bisect_right
 from collections.abc import Sequence
 from io import BytesIO
-from math import isnan
+from math import cos, isnan, radians, sin
 
 import matplotlib
 import numpy as np
@@ -18,17 +18,25 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from PIL import Image
 
 PALETTE = tuple(map(to_hex, matplotlib.color_sequences["petroff10"]))
 BLUE, ORANGE, RED = PALETTE[:3]
-GREY, INK, PALE = "#7f868d", "#23282d", "#e9edf0"
+GREY, INK, PALE, FAINT = "#7f868d", "#23282d", "#e9edf0", "#f6f7f8"
 SEQUENTIAL = "Blues"
 DIVERGING = LinearSegmentedColormap.from_list("orange-blue", [ORANGE, "#f4f6f7", BLUE])
 
 DPI = 100
 WIDTH = 9.5
+ROOM = int(WIDTH * DPI)
+"""Pixels across a notebook."""
+LUMA = (0.299, 0.587, 0.114)
+"""What red, green and blue weigh in how bright a colour is."""
+ANGLE = 60
+SLOPE = cos(radians(ANGLE)), sin(radians(ANGLE))
+"""How names above columns slant, and how far one goes to the right and up for each pixel."""
 NO_BREAK = "\N{NO-BREAK SPACE}"
 JPEG_QUALITY = 75
 
@@ -76,6 +84,14 @@ class NotebookFigure(Figure):
     def __init__(self, *arguments, photographs: bool = False, **options):
         super().__init__(*arguments, **options)
         self.photographs = photographs
+
+    def draw(self, renderer) -> None:
+        # Classes may have dollars in their names. As a setting ("text.parse_math") this would
+        # spoil the labels of logarithmic axes, which are mathematics.
+        for text in self.findobj(Text):
+            if "$" in text.get_text() and "mathdefault" not in text.get_text():
+                text.set_parse_math(False)
+        super().draw(renderer)
 
     # Takes precedence over the formatter that the inline backend registers for every Figure,
     # which would store a second, unquantised copy.
@@ -131,7 +147,7 @@ def mix(colour: str, share: float, other: str) -> str:
 
 def text_on(colour) -> str:
     """The text colour, dark or white, that is readable on `colour`."""
-    return INK if np.dot(to_rgb(colour), (0.299, 0.587, 0.114)) > 0.5 else "white"
+    return INK if np.dot(to_rgb(colour), LUMA) > 0.5 else "white"
 
 
 def percent(share: float, digits: int = 1) -> str:

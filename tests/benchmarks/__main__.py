@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import shutil
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from helpers.network.memory import keep_freed_memory
+from helpers.network.signatures import write_whole
 from helpers.series.front_page import filled
 from helpers.settings import ROOT
 from tests.benchmarks.harness import Row, failed, measure
@@ -19,7 +21,7 @@ from tests.benchmarks.report import draw_growth, markdown_table, screen_table
 PICTURE = "tests/benchmarks/growth.png"
 MARK = "<!-- bench -->"
 
-say = functools.partial(print, flush=True)
+say = partial(print, flush=True)
 
 
 def main(arguments: list[str], rows: Sequence[Row], root: Path = ROOT) -> int:
@@ -32,7 +34,8 @@ def main(arguments: list[str], rows: Sequence[Row], root: Path = ROOT) -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    found = measured(wanted, root / "build")
+    keep_freed_memory()  # as notebooks do, for the peers as well
+    found = measured(wanted, rows, root / "build")
     say(f"\n{found[0]['machine']}\n\n{screen_table(found)}")
     if asked.readme:
         write_readme(found, root)
@@ -60,16 +63,23 @@ def chosen(rows: Sequence[Row], name: str | None) -> list[Row]:
     return found
 
 
-def measured(rows: Sequence[Row], build: Path) -> list[dict]:
-    """Measure each row; bench.json and bench.png in `build` hold those measured so far."""
+def measured(wanted: Sequence[Row], rows: Sequence[Row], build: Path) -> list[dict]:
+    """Measure `wanted`; bench.json and bench.png in `build` keep what other `rows` gave before."""
     build.mkdir(exist_ok=True)
-    limits, found = measure_limits(), []
-    for number, row in enumerate(rows, 1):
-        say(f"{number} of {len(rows)}: {row.name}")
-        found.append(measure(row, limits))
-        (build / "bench.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    draw_growth(found, build / "bench.png")
-    return found
+    file = build / "bench.json"
+    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    by_name, limits = {row["name"]: row for row in before}, measure_limits()
+    for number, row in enumerate(wanted, 1):
+        say(f"{number} of {len(wanted)}: {row.name}")
+        by_name[row.name] = measure(row, limits)
+        kept = [by_name[one.name] for one in rows if one.name in by_name]
+        write_whole(file, partial(write_json, kept))
+    draw_growth(kept, build / "bench.png")
+    return [by_name[row.name] for row in wanted]
+
+
+def write_json(rows: list[dict], file: Path) -> None:
+    file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def check_readme(readme: Path, wanted: Sequence[Row], rows: Sequence[Row]) -> None:

@@ -167,7 +167,7 @@ def _passes(count: int) -> float:
 ROWS = (
     Row(
         "Grad-CAM",
-        "Grad-CAM of 64 images of 64 px as shown, ResNet18",
+        "Grad-CAM of {} images of 64 px as shown, ResNet18",
         "pytorch-grad-cam",
         "grad-cam",
         shown_maps,
@@ -188,7 +188,7 @@ ROWS = (
     ),
     Row(
         "deletion and insertion",
-        "Deletion and insertion curves of 64 images of 32 px in 16 steps, ResNet20",
+        "Deletion and insertion curves of {} images of 32 px in 16 steps, ResNet20",
         "torchcam",
         "torchcam",
         curves,

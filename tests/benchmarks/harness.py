@@ -6,8 +6,9 @@ return is compared too. All on the CPU, on all cores.
 `limit_ratio` is our time over the least time that this machine could do it in: the bytes that must
 be moved by the speed at which it copies, or the multiply-adds that must be done by the rate at
 which it multiplies matrices in the same precision, whichever takes longer. Inputs and results count
-once, what lies between does not; a logarithm counts as one multiply-add, though no machine
-takes so little for one. So 1 cannot be reached, and the ratio says what is left at most.
+once, what lies between does not; a logarithm counts as one multiply-add, though no machine takes so
+little for one. It is a yardstick and no bound: a library that needs fewer multiply-adds than are
+counted (Winograd's convolutions do), or a machine that was slower for a moment, gives less than 1.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ class Case(NamedTuple):
 class Row(NamedTuple):
     """What is compared with what.
 
+    what        in words, {} for the size
     make        a case of a size
     sizes       in `unit`; the last is the row's own, the others show how the time grows
     tolerance   the error from which on the row has failed
@@ -88,7 +90,11 @@ class Row(NamedTuple):
 
 def measure(row: Row, limits: Limits) -> dict:
     """All that is measured of a row, as it stands in build/bench.json."""
-    known = {"name": row.name, "what": row.what, "peer": f"{row.peer} {version(row.package)}"}
+    known = {
+        "name": row.name,
+        "what": row.what.format(f"{row.sizes[-1]:,}"),
+        "peer": f"{row.peer} {version(row.package)}",
+    }
     known |= {"unit": row.unit, "sizes": list(row.sizes), "tolerance": row.tolerance}
     known |= {"ratio_aim": row.ratio, "seconds_aim": row.seconds, "machine": in_words()}
     try:
@@ -144,8 +150,8 @@ def _measured(row: Row, limits: Limits) -> dict:
     # Smaller sizes first: they warm up what the row's own size uses.
     smaller = [float(np.median(_alone(row.make(size)))) for size in row.sizes[:-1]]
     case = row.make(row.sizes[-1])
-    once = row.seconds is not None and not smaller
-    found = _once(case) if once else _against_peers(case)
+    peers = case.peers()
+    found = _against_peers(case, peers) if peers else _once(case)
     seconds = [*smaller, found["ours_s"]]
     least = limits.seconds(case.moved, case.operations, case.double)
     more = {"limit_ratio": found["ours_s"] / least, "slope": slope(row.sizes, seconds)}
@@ -162,8 +168,7 @@ def _once(case: Case) -> dict:
     return {"ours_s": taken, "peer_s": None, "ratio": None, **case.check(made, None)._asdict()}
 
 
-def _against_peers(case: Case) -> dict:
-    peers = case.peers()
+def _against_peers(case: Case, peers: dict[str, Callable[[], Any]]) -> dict:
     seconds, returned = in_turn({"ours": case.ours, **peers})
     ours, made = seconds.pop("ours"), returned.pop("ours")
     checks = {name: case.check(made, other) for name, other in returned.items()}

@@ -76,7 +76,7 @@ def neighbours(count: int) -> Case:
 ROWS = (
     Row(
         "t-SNE",
-        "A t-SNE map of 2,000 points of 50 numbers",
+        "A t-SNE map of {} points of 50 numbers",
         "`TSNE`, scikit-learn",
         "scikit-learn",
         mapped,
@@ -86,7 +86,7 @@ ROWS = (
     ),
     Row(
         "neighbours",
-        "The 15 nearest of 10,000 points of 84 numbers, float64",
+        "The 15 nearest of {} points of 84 numbers, float64",
         "`NearestNeighbors`, brute, scikit-learn",
         "scikit-learn",
         neighbours,

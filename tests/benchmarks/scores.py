@@ -151,7 +151,7 @@ def _densities(count: int) -> tuple[Tensor, Tensor, Case]:
 ROWS = (
     Row(
         "pdist",
-        "JS divergence of all pairs of 10,000 images, 10 scores each, ours in float32",
+        "JS divergence of all pairs of {} images, 10 scores each, ours in float32",
         "`pdist`, scipy",
         "scipy",
         all_pairs,
@@ -162,7 +162,7 @@ ROWS = (
     ),
     Row(
         "bootstrap over classes",
-        "Class divergence, profiles over classes, in 1,000 resamples of 10,000 images",
+        "Class divergence, profiles over classes, in 1,000 resamples of {} images",
         "a loop over `pdist`, scipy",
         "scipy",
         over_classes,
@@ -184,7 +184,7 @@ ROWS = (
     ),
     Row(
         "gaussian_kde",
-        "Density of 10 logits of 10,000 images, fitted to 50,000",
+        "Density of 10 logits of {} images, fitted to 50,000",
         "`gaussian_kde`, scipy",
         "scipy",
         densities,

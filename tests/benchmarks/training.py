@@ -213,7 +213,7 @@ def passing(count: int) -> Case:
 ROWS = (
     Row(
         "training",
-        "LeNet5, an epoch of 6,000 images in batches of 128, float32",
+        "LeNet5, an epoch of {} images in batches of 128, float32",
         "post A's net and loop with DataLoader, torch",
         "torch",
         training,
@@ -224,7 +224,7 @@ ROWS = (
     ),
     Row(
         "files",
-        "An epoch of batches of 6,000 JPEG files, ours decoded before and kept in memory",
+        "An epoch of batches of {} JPEG files, ours decoded before and kept in memory",
         "DataLoader over ImageFolder, torchvision",
         "torchvision",
         files,
@@ -246,7 +246,7 @@ ROWS = (
     ),
     Row(
         "signatures",
-        "Logits and a layer of ResNet20 for 1,024 images",
+        "Logits and a layer of ResNet20 for {} images",
         "the bare forward pass, torch",
         "torch",
         passing,

@@ -1,4 +1,4 @@
-"""scikit-learn, torchmetrics and pytorch-ood as the referees; DeLong's formula of the intervals."""
+"""scikit-learn, torchmetrics and pytorch-ood as the referees."""
 
 import pytest
 import torch
@@ -11,9 +11,7 @@ from helpers.methods.detection import (
     aupr_known,
     aurc,
     auroc,
-    auroc_interval,
     fpr_at,
-    paired_auroc_interval,
 )
 
 
@@ -62,23 +60,3 @@ def test_area_under_the_risk_coverage_curve(count):
     score, wrong = normal(count), normal(count, seed=1) > 0.7
     # Theirs is of accuracy, and takes images of equal scores in any order: here there are none.
     assert aurc(score, wrong).item() == pytest.approx(1 - referee.aurra(-score, ~wrong))
-
-
-def components(known, unknown):
-    """How often each unknown image is above known ones, and each known one below (M,), (N,)."""
-    above = (unknown[:, None] > known).double()
-    return above.mean(1), above.mean(0)
-
-
-def test_intervals_are_as_wide_as_delongs():
-    known, unknown = normal(500), normal(300, seed=1) + 1
-    other = known + normal(500, seed=2), unknown + normal(300, seed=3)
-    alone, less = components(known, unknown), components(*other)
-    differences = [a - b for a, b in zip(alone, less, strict=True)]
-    found = auroc_interval(known, unknown, 4000)
-    paired = paired_auroc_interval((known, unknown), other, 4000)
-    for interval, parts in ((found, alone), (paired, differences)):
-        deviation = sum(part.var() / len(part) for part in parts).sqrt().item()
-        width = 2 * 1.96 * deviation
-        assert interval.high - interval.low == pytest.approx(width, rel=0.06)
-        assert interval.value == pytest.approx(parts[0].mean().item())

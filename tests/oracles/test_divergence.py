@@ -10,7 +10,6 @@ from helpers.methods.divergence import (
     bootstrap_divergence,
     class_profiles,
     hellinger,
-    js_distance,
     js_divergence,
     js_of_scores,
     symmetric_kl,
@@ -35,7 +34,6 @@ def test_js_is_scipys(width, spread):
     assert torch.allclose(js_divergence(P, Q), referee**2, rtol=0, atol=1e-9)
     single = js_divergence(P.float(), Q.float()).double()
     assert torch.allclose(single, referee**2, rtol=0, atol=5e-6)
-    assert torch.allclose(js_distance(P, Q) ** 2, referee**2, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("width", [10, 100])

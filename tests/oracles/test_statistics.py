@@ -11,7 +11,6 @@ from scipy import stats
 from helpers.methods.statistics import (
     bootstrap_interval,
     cliffs_delta,
-    cohens_d,
     deviation_interval,
     holm,
     interval_from_draws,
@@ -115,12 +114,6 @@ def test_holm_is_the_closed_test_of_bonferroni():
         for i in range(7)
     ]
     assert holm(p).tolist() == pytest.approx(closed)
-
-
-def test_cohens_d_is_the_t_statistic_without_the_number_of_images():
-    a, b = normal(30) + 0.4, 2 * normal(50, seed=1)
-    t = stats.ttest_ind(a.numpy(), b.numpy()).statistic
-    assert cohens_d(a, b) == pytest.approx(t * (1 / 30 + 1 / 50) ** 0.5)
 
 
 def test_cliffs_delta_is_the_mann_whitney_statistic_rescaled():

@@ -174,6 +174,20 @@ def test_only_selects(clock, tmp_path, name, names):
     assert [each["name"] for each in kept] == names
 
 
+@pytest.mark.usefixtures("limits")
+def test_a_row_measured_alone_leaves_the_others_as_they_were(clock, tmp_path):
+    names = ("one", "two", "three")
+    rows = [row(clock, name) for name in names]
+    bench_of(tmp_path, rows)
+    file = tmp_path / "build" / "bench.json"
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps([{**each, "ours_s": -1.0} for each in before]))
+    bench_of(tmp_path, rows, "--only", "two")
+    kept = json.loads(file.read_text())
+    assert [each["name"] for each in kept] == list(names)
+    assert [each["ours_s"] == -1.0 for each in kept] == [True, False, True]
+
+
 def test_an_exact_name_is_no_part_of_another():
     rows = [Row(name, "", "", "", None, (1,), "", 0.0) for name in ("CAM", "raw CAM")]
     assert [row.name for row in bench.chosen(rows, "CAM")] == ["CAM"]

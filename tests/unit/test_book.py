@@ -41,6 +41,7 @@ START = notebook(
     ),
     code("%time 1/0  # would fail if it were run", **{"text/plain": "stored-plain-output"}),
     code("table", **{"text/html": "<table><tr><td>stored-cell</td></tr></table>"}),
+    nbformat.v4.new_code_cell("what_held(outcomes, '00')"),
 )
 NEXT = notebook(
     "Next?",

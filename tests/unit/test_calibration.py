@@ -192,6 +192,7 @@ def test_a_single_image_has_an_error_and_no_interval():
         (torch.tensor([[3.0, -1.0]]), torch.tensor([0])),
         (torch.tensor([[0.4, 0.6]]), torch.tensor([2])),
         (torch.tensor([[0.4, 0.6]]), torch.tensor([-1])),
+        (torch.tensor([[0.4, 0.6]]), torch.tensor([0.5])),
         (torch.tensor([[0.4, 0.6]]), torch.tensor([0, 1])),
         (torch.tensor([0.4, 0.6]), torch.tensor([0, 1])),
     ],

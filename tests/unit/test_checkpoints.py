@@ -3,16 +3,18 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from torchvision.models import resnet18
 
 from helpers.datasets.imageset import ImageSet
-from helpers.network import checkpoints
+from helpers.network import checkpoints, models
 from helpers.network.checkpoints import key_of, read_finished, read_state, write_state
-from helpers.network.signatures import load_weights
+from helpers.network.signatures import load_weights, read_tensors, save_tensors
 from helpers.network.training import Recipe, load_or_train
 
 SIDE = 16
@@ -73,6 +75,17 @@ def test_the_second_time_it_is_read_from_disk(train):
         pd.testing.assert_frame_equal(one, other)
     assert [point for point, _ in second.points] == [0, 0.5, 2]
     load_weights(second.model, second.points[2][1])
+
+
+def test_what_is_on_disk_is_read_without_imagenet_weights(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoints, "SHIPPED", tmp_path / "shipped")
+    downloads = [resnet18().state_dict()]
+    monkeypatch.setattr(models, "_imagenet_state", lambda weights: downloads.pop())
+    asked = ("ResNet18", TRAIN, VALIDATION, Recipe(epochs=1, batch=12), settings)
+    ask = partial(load_or_train, *asked, say=str, side=32, weights="imagenet")
+    first = ask()
+    assert downloads == []
+    assert same(first, ask())
 
 
 def test_everything_that_changes_the_result_changes_the_key(train, settings):
@@ -234,6 +247,17 @@ def test_what_is_shipped_is_found_under_the_same_key_and_rounded_to_half(train, 
     point, before = shipped.points[1][1], trained.points[1][1].name
     assert point.name == before
     load_weights(shipped.model, point)
+
+
+def test_weights_too_large_for_half_precision_ship_whole(train, tmp_path):
+    trained, _ = train()
+    file = folder_of(trained) / checkpoints.WEIGHTS
+    weights, card = read_tensors(file)
+    weights["fc1.bias"][0] = 1e6
+    save_tensors(file, weights, card)
+    shipped, _ = read_tensors(checkpoints.ship(file.parent, tmp_path / "shipped") / file.name)
+    assert torch.equal(shipped["fc1.bias"], weights["fc1.bias"])
+    assert torch.equal(shipped["fc2.bias"], weights["fc2.bias"].half())
 
 
 def test_shipping_takes_the_points_that_are_named(train, tmp_path):

@@ -207,6 +207,10 @@ def test_opposite_logits_have_no_joint_density():
         joint_log_density(torch.cat([logits, -logits], 1).float(), draw(3))
     with pytest.raises(ValueError, match="fit to more images"):
         joint_log_density(draw(3, 5), draw(3, 5))
+    with pytest.raises(ValueError, match=r"columns \[1\] are equal: .* fit to more images$"):
+        joint_log_density(draw(9) * torch.tensor([1, 0]), draw(3), 0.5)
+    with pytest.raises(ValueError, match=r"no spread: fit to more$"):
+        joint_log_density(draw(1), draw(3), 0.5)
     assert joint_log_density(draw(50) * torch.tensor([1, 1e-7]), draw(3)).isfinite().all()
 
 
@@ -239,7 +243,7 @@ def test_nan_and_infinity_are_refused(bad):
 def test_equal_logits_and_single_images_need_a_given_bandwidth(rule):
     logits = draw(20, 3)
     logits[:, 1] = 0.1
-    with pytest.raises(ValueError, match=r"class columns \[1\] are equal: give a bandwidth"):
+    with pytest.raises(ValueError, match=r"class columns \[1\] are equal: .* give a bandwidth"):
         LogitDensity(rule).fit(logits)
     with pytest.raises(ValueError, match=r"one image has no spread.*give a bandwidth"):
         LogitDensity(rule).fit(logits[:1])

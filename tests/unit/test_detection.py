@@ -6,19 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.methods import detection, statistics
 from helpers.methods.detection import (
     aupr,
     aupr_known,
     aurc,
     aurc_best,
     aurc_by_chance,
-    aurc_interval,
     auroc,
-    auroc_interval,
     fpr_at,
     paired_aurc_interval,
-    paired_auroc_interval,
     risk_coverage,
     selective_accuracy,
 )
@@ -162,35 +158,6 @@ def test_area_lies_between_the_best_and_its_reverse(pairs):
 # Intervals
 
 
-def resampled(statistic, sizes, resamples, seed):
-    """The statistic of rows drawn one resample at a time, with the room's own draws."""
-    like = torch.zeros(1, dtype=torch.float64)
-    for counts in detection._draw_counts(sizes, resamples, seed, like):
-        for each in zip(*counts, strict=True):
-            yield statistic(*(torch.arange(len(n)).repeat_interleave(n.long()) for n in each))
-
-
-@pytest.mark.parametrize("rounded", [False, True])
-def test_intervals_of_auroc_are_those_of_drawing_images_again(rounded, monkeypatch):
-    first, second = sets(), sets(seed=2)
-    if rounded:
-        first, second = ([each.round() for each in pair] for pair in (first, second))
-
-    def difference(known, unknown):
-        return auroc(first[0][known], first[1][unknown]) - auroc(
-            second[0][known], second[1][unknown]
-        )
-
-    draws = torch.stack(list(resampled(difference, (80, 40), 50, 7)))
-    found = paired_auroc_interval(first, second, resamples=50, seed=7)
-    assert found.value == pytest.approx((auroc(*first) - auroc(*second)).item())
-    assert found[1:3] == pytest.approx(draws.quantile(torch.tensor([0.025, 0.975]).double()))
-    assert found.n == 120
-    # In other batches the draws are others, and so is the interval, but not by much.
-    monkeypatch.setattr(statistics, "CELLS", 500)
-    assert paired_auroc_interval(first, second, 50, 7)[1:3] == pytest.approx(found[1:3], abs=0.1)
-
-
 @pytest.mark.parametrize("rounded", [False, True])
 def test_intervals_of_area_are_those_of_drawing_images_again(rounded):
     first, wrong = answered()
@@ -201,53 +168,29 @@ def test_intervals_of_area_are_those_of_drawing_images_again(rounded):
     def difference(rows):
         return aurc(first[rows], wrong[rows]) - aurc(second[rows], wrong[rows])
 
-    draws = torch.stack(list(resampled(difference, (100,), 50, 7)))
+    drawn = torch.randint(100, (50, 100), generator=torch.Generator().manual_seed(7))
+    draws = torch.stack([difference(rows) for rows in drawn])
     found = paired_aurc_interval(first, second, wrong, resamples=50, seed=7)
     assert found.value == pytest.approx((aurc(first, wrong) - aurc(second, wrong)).item())
     assert found[1:3] == pytest.approx(draws.quantile(torch.tensor([0.025, 0.975]).double()))
     assert found.n == 100
 
 
-def test_intervals_of_one_score():
-    known, unknown = sets()
-    found = auroc_interval(known, unknown, 200)
-    against = paired_auroc_interval((known, unknown), (known * 0, unknown * 0), 200)
-    assert found == pytest.approx([0.5 + each for each in against[:3]] + [120])
-    score, wrong = answered()
-    assert aurc_interval(score, wrong).low < aurc(score, wrong) < aurc_interval(score, wrong).high
-
-
-def test_intervals_cover_the_truth():
-    truth = 0.5 * (1 + math.erf(0.5))  # P(N(1, 1) > N(0, 1))
-    found = [auroc_interval(*sets(60, 60, seed=2 * s), resamples=200) for s in range(200)]
-    assert 0.89 < sum(each.low <= truth <= each.high for each in found) / 200 < 0.99
-
-
-def test_a_pair_is_surer_than_its_parts():
-    known, unknown = sets(400, 400)
-    other = known + normal(400, seed=8) / 9, unknown + normal(400, seed=9) / 9
-    paired = paired_auroc_interval((known, unknown), other)
-    alone = auroc_interval(known, unknown)
-    assert paired.high - paired.low < (alone.high - alone.low) / 2
-    same = paired_auroc_interval((known, unknown), (known.exp(), unknown.exp()))
-    assert same[:3] == (0, 0, 0)
+def test_intervals_where_nothing_varies():
     score, wrong = answered()
     assert paired_aurc_interval(score, score.exp(), wrong)[:3] == (0, 0, 0)
-
-
-def test_intervals_where_nothing_varies():
-    assert auroc_interval(torch.zeros(5), torch.ones(4))[:3] == (1, 1, 1)
-    one = auroc_interval(torch.zeros(5), torch.ones(1))
-    assert (one.value, one.n) == (1, 6)
+    assert paired_aurc_interval(normal(9), normal(9, seed=1), torch.zeros(9))[:3] == (0, 0, 0)
+    one = paired_aurc_interval(torch.ones(1), torch.zeros(1), torch.ones(1))
+    assert (one.value, one.n) == (0, 1)
     assert math.isnan(one.low)
     assert math.isnan(one.high)
-    assert math.isnan(aurc_interval(torch.ones(1), torch.ones(1)).low)
-    assert aurc_interval(normal(9), torch.zeros(9))[:3] == (0, 0, 0)
 
 
 def test_intervals_repeat_by_seed():
-    assert auroc_interval(*sets(), seed=3) == auroc_interval(*sets(), seed=3)
-    assert auroc_interval(*sets(), seed=3) != auroc_interval(*sets(), seed=4)
+    score, wrong = answered()
+    same, again, other = (paired_aurc_interval(score, -score, wrong, seed=s) for s in (3, 3, 4))
+    assert same == again
+    assert same != other
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -258,8 +201,9 @@ def test_results_stay_on_the_device(device):
     found += [*risk_coverage(score, wrong), aurc(score, wrong), aurc_best(wrong)]
     found += [aurc_by_chance(wrong), selective_accuracy(score, wrong, 0.3)]
     assert {(each.device.type, each.dtype) for each in found} == {(device, torch.float64)}
-    assert auroc_interval(known, unknown) == pytest.approx(auroc_interval(*sets()))
-    assert aurc_interval(score, wrong) == pytest.approx(aurc_interval(*answered()))
+    first, right = answered()
+    expected = paired_aurc_interval(first, -first, right)
+    assert paired_aurc_interval(score, -score, wrong) == pytest.approx(expected)
 
 
 # What is refused
@@ -274,14 +218,12 @@ def test_results_stay_on_the_device(device):
         (lambda: auroc(normal(2, 3), normal(3)), r"\(2, 3\) and \(3,\): give \(..., N\)"),
         (lambda: fpr_at(*sets(), caught=0), "caught is 0: give a share above 0 and at most 1"),
         (lambda: fpr_at(*sets(), caught=95), "caught is 95"),
-        (lambda: auroc_interval(normal(2, 3), normal(2, 3)), r"give \(N,\) and \(M,\)"),
-        (lambda: paired_auroc_interval(sets(), sets(81)), "pairs need the same images"),
-        (lambda: auroc_interval(*sets(), resamples=0), "resamples is 0: give at least 1"),
         (lambda: risk_coverage(normal(3), torch.ones(4)), r"\(3,\) and \(4,\): give one of each"),
         (lambda: aurc(normal(3), torch.tensor([0, 1, 2])), "other numbers than 0 and 1"),
         (lambda: aurc(normal(3) / 0 * 0, torch.ones(3)), "scores hold NaN"),
         (lambda: selective_accuracy(normal(3), torch.ones(3), 0), "coverage is 0: give"),
         (lambda: paired_aurc_interval(normal(3), normal(4), torch.ones(3)), r"\(4,\) and \(3,\)"),
+        (lambda: paired_aurc_interval(*3 * [torch.ones(3)], 0), "resamples is 0: give at least 1"),
     ],
 )
 def test_what_cannot_be_done_says_what_can(call, message):

@@ -14,7 +14,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves CONTENT; the path says how: /whole, /broken, /wrong, /no-range, /gone."""
+    """Serves CONTENT; the path says how: /whole, /broken, /wrong, /no-range, /endless, /gone."""
 
     def __init__(self, asked, *arguments):
         self.asked = asked
@@ -33,7 +33,8 @@ class Handler(BaseHTTPRequestHandler):
         if kind == "no-range":
             start = 0
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if kind != "endless":
+            self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         # A broken connection gives a third of the whole and is closed.
         end = start + len(content) // 3 if kind == "broken" else len(content)
@@ -97,7 +98,7 @@ def test_a_server_that_cannot_resume_starts_again(server, tmp_path):
     assert fetch(tmp_path / "file.bin", f"{server[0]}/no-range/f").read_bytes() == CONTENT
 
 
-@pytest.mark.parametrize("first", ["gone", "wrong"])
+@pytest.mark.parametrize("first", ["gone", "wrong", "endless"])
 def test_the_next_mirror_is_asked(server, tmp_path, first):
     address, asked = server
     place = fetch(tmp_path / "file.bin", f"{address}/{first}/f", f"{address}/whole/f")

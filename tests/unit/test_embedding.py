@@ -1,4 +1,5 @@
 import math
+import warnings
 
 import pytest
 import torch
@@ -231,8 +232,9 @@ def test_the_caller_keeps_its_points(blobs):
         (lambda: trustworthiness(draw(9, 3), draw(8, 2)), "9 points and 8 places"),
         (lambda: trustworthiness(draw(24, 3), draw(24, 2), 12), "k is 12: .* from 1 to 11"),
         (lambda: knn_accuracy(draw(9, 3), torch.zeros(8), 2), r"labels \(8,\), points \(9, 3\)"),
-        (lambda: centroid_distances(draw(3, 2), torch.tensor([0, 1, 2]), 2), "from 0 to 2 of 2"),
-        (lambda: centroid_distances(draw(3, 2), torch.tensor([0, -1, 1]), 2), "from -1 to 1 of 2"),
+        (lambda: centroid_distances(draw(3, 2), torch.tensor([0, 1, 2]), 2), "from 0 to 2: 2 cla"),
+        (lambda: centroid_distances(draw(3, 2), torch.tensor([0, -1, 1]), 2), "from -1 to 1: 2"),
+        (lambda: centroid_distances(draw(3, 2), torch.tensor([0.2, 0, 1]), 2), "labels are torch"),
         (lambda: tsne(draw(3, 2)), r"at least \(4, 2\)"),
         (lambda: tsne(draw(9, 1)), r"at least \(4, 2\)"),
         (lambda: tsne(draw(9, 2), ()), "and a seed"),
@@ -262,3 +264,11 @@ def test_the_quality_of_a_map_is_that_of_its_parts(blobs):
     chance = embedding.map_quality(points, draw(60, 2, 9), labels, k=5)
     assert chance["k-means"] < 0.2
     assert chance["neighbours right"] < 0.6
+
+
+def test_a_map_with_fewer_places_than_classes_is_measured_without_a_word(blobs):
+    points, labels = blobs
+    placed = (torch.arange(60) % 2).float()[:, None].expand(60, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert embedding.map_quality(points, placed, labels, k=5)["k-means"] < 0.5

@@ -154,11 +154,6 @@ def test_what_holds_at_all_epochs_is_held_once():
     assert shapes == {"x": 3, "label": 1, "predicted": 1, "confidence": 1, "right": 1}
 
 
-def test_correctness_may_be_given():
-    correct = np.arange(40) % 2 == 0
-    assert (arrays(explorer(correct=correct).page)["right"] == correct).all()
-
-
 def test_epochs_are_named():
     data = given_for(5, stages=3)
     page = image_map(**data, epochs=[0, 0.125, 25]).page
@@ -312,7 +307,6 @@ BAD = {
     "predicted": [np.full(40, 3), np.zeros((2, 40), int)],
     "confidence": [np.full(40, 1.1), np.full(40, -0.1), np.full(40, np.nan), np.zeros(39)],
     "clusters": [np.full(40, -1), np.zeros(39, int)],
-    "correct": [np.zeros(39, bool)],
     "neighbours": [np.full((40, 2), 40), np.full((40, 2), -2), np.zeros((39, 2), int)],
     "epochs": [[1, 2]],
     "images": [np.zeros((40, 32, 32)) - 1, np.zeros((40, 32))],

@@ -15,7 +15,6 @@ from helpers.methods.feature_maps import (
     Silenced,
     accuracy_lost,
     activity,
-    dead_channels,
     feature_maps,
     first_filters,
     linear_probe,
@@ -168,9 +167,9 @@ def some_red():
 
 @pytest.mark.parametrize("batch", [2, 128])
 def test_dead_are_the_channels_that_are_the_same_everywhere_in_every_image(batch):
-    dead = dead_channels(Channels(), some_red(), ["mixed", "relu"], batch)
-    assert dead["mixed"].tolist() == [False, False, False, True, True, False]
-    assert dead["relu"].tolist() == [False, True, True, True, True, False]
+    seen = activity(Channels(), some_red(), ["mixed", "relu"], batch)
+    assert seen["mixed"].dead.tolist() == [False, False, False, True, True, False]
+    assert seen["relu"].dead.tolist() == [False, True, True, True, True, False]
 
 
 @pytest.mark.parametrize("batch", [2, 128])
@@ -213,7 +212,7 @@ def test_a_channel_out_of_reach_is_dead():
         model[0].bias[0] = -model[0].weight[0].clamp(min=0).sum() - 0.1
     pixels = Activity(torch.zeros(3), torch.ones(3), torch.ones(3), torch.zeros(3) > 0)
     assert (reach(model, "0", pixels) > 0).tolist() == [False, True]
-    assert dead_channels(model, draw(20, 3, 5, 5), ["1"])["1"][0]
+    assert activity(model, draw(20, 3, 5, 5), ["1"])["1"].dead[0]
 
 
 @pytest.mark.parametrize("batch", [3, 128])
@@ -390,7 +389,7 @@ def test_uniform_are_the_maps_without_a_second_number():
     assert torch.equal(found["relu"][:, 1], single | True)
     # Red is above 0.9 in one image alone.
     assert found["relu"][:, 5].tolist() == [True] * 4 + [False] + [True] * 4
-    assert torch.equal(found["relu"].all(0), dead_channels(Channels(), images, ["relu"])["relu"])
+    assert torch.equal(found["relu"].all(0), activity(Channels(), images, ["relu"])["relu"].dead)
 
 
 def test_a_map_of_a_single_cell_is_not_uniform():
@@ -445,16 +444,19 @@ class Shuffled(nn.Module):
         return self.mixed(images[:, :, 1:-1, 1:-1])
 
 
+@each_device
 @pytest.mark.parametrize("batch", [3, 128])
-def test_pixels_that_the_cells_hold_are_read_back(batch):
-    model, learnt, asked = Shuffled(), pictures_of(40, 0), pictures_of(10, 1)
+def test_pixels_that_the_cells_hold_are_read_back(batch, device):
+    model, learnt, asked = Shuffled().to(device), pictures_of(40, 0), pictures_of(10, 1)
     fields = {"mixed": receptive_fields(model, "mixed", (14, 14))}
     readers = pixel_readers(model, learnt, fields, batch)
     assert (readers["mixed"].corner, readers["mixed"].step) == ((1, 1), (2, 2))
+    assert readers["mixed"].weights.device.type == "cpu"
     read = read_pixels(model, asked, readers, batch)["mixed"]
     torch.testing.assert_close(read, asked[:, :, 1:13, 1:13].permute(0, 2, 3, 1), atol=1e-3, rtol=0)
     found = pixels_recovered(model, asked, readers, batch)["mixed"]
     assert found.missed.shape == (10,)
+    assert found.missed.device == asked.device
     assert found.missed.sum() < 1e-4 * found.spread.sum()
 
 

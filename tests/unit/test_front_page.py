@@ -9,10 +9,12 @@ import pytest
 
 from helpers.series import front_page
 from helpers.series.front_page import PAGES, PICTURE
+from helpers.series.plan import MINUTES, QUESTIONS
 from helpers.settings import ROOT
 
 NOTEBOOKS = ROOT / "notebooks"
 BY_OTHERS = {"bench"}
+MIXED, GOOD = list(QUESTIONS)[:2]
 
 
 def page(name: str) -> str:
@@ -77,18 +79,26 @@ def folder(tmp_path):
         claim("Theirs fails too", "A", "failed"),
         claim("Theirs waits", "A", lacking),
     ]
-    notebook(tmp_path, "00_mixed", rows)
-    notebook(tmp_path, "01_good", [claim("All is well", "us", "held")])
+    notebook(tmp_path, MIXED, rows)
+    notebook(tmp_path, GOOD, [claim("All is well", "us", "held")])
     return tmp_path
 
 
 def test_verdicts_are_counted_and_a_posts_first_failure_is_shown(folder):
     lines = front_page.what_held_table(folder).splitlines()[2:]
     mixed, good, every = lines
-    assert mixed.startswith("| [`00_mixed`](notebooks/00_mixed.ipynb)<br>1 held, 3 failed, 1 not ")
-    assert "| **Theirs fails** (B, implied): 2.0 [1.0, 3.0] %; would hold below 1.0 % |" in mixed
-    assert good == "| [`01_good`](notebooks/01_good.ipynb)<br>1 held | none |"
-    assert every == "| all | 2 held, 3 failed, 1 not re-run |"
+    link, asks, claims, *minutes = (cell.strip() for cell in mixed.strip("|").split("|"))
+    assert link == f"[`{MIXED}`](notebooks/{MIXED}.ipynb)"
+    assert asks == f"{QUESTIONS[MIXED]}<br>*Failed: “Theirs fails” (B, implied)*"
+    assert claims == "1 held, 3 failed, 1 not re-run"
+    assert [float(number) for number in minutes] == list(MINUTES[MIXED])
+    assert f"| {QUESTIONS[GOOD]} | 1 held |" in good
+    assert "| 2 held, 3 failed, 1 not re-run |" in every
+
+
+def test_a_notebook_of_the_readers_own_has_a_row(folder):
+    notebook(folder, "99_mine", [claim("Mine", "us", "held")])
+    assert "| 1 held |" in front_page.what_held_table(folder).splitlines()[-2]
 
 
 def test_the_table_of_all_claims_leaves_none_out(folder):
@@ -109,7 +119,7 @@ def test_a_notebook_that_was_never_run_is_an_error(folder):
     empty = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("what_held(outcomes, '02')")])
     nbformat.write(empty, folder / "02_empty.ipynb")
     with pytest.raises(ValueError, match=r"02_empty.*\./run notebooks 02"):
-        front_page.what_held_table(folder)
+        front_page.claims_table(folder)
 
 
 def test_only_known_sections_are_filled_in():

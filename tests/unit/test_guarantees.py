@@ -200,7 +200,7 @@ def by_class(predicted, classes=2):
         (lambda: conformal_threshold(normal(3) / 0 * 0), "scores hold NaN: leave those images out"),
         (lambda: conformal_threshold(normal(3), 5), "share is 5: give a share between 0 and 1"),
         (lambda: conformal_threshold(normal(3), 0), "share is 0"),
-        (lambda: by_class([0, 1]), r"int64 \(2,\): give a class for each of 3 scores"),
+        (lambda: by_class([0, 1]), r"\(2,\): give a class for each of 3 scores"),
         (lambda: by_class([0.0, 1, 1]), "float32"),
         (lambda: by_class([0, 1, 2]), "from 0 to 2: 2 classes run from 0 to 1"),
         (lambda: by_class([-1, 1, 1]), "from -1 to 1"),

@@ -117,6 +117,22 @@ def test_a_test_folder_of_its_own_is_kept(settings, tmp_path):
     assert set(splits.test.table["part"]) == {"test"}
 
 
+def test_a_class_too_small_to_cut_is_told_whatever_its_own_test_part_has(settings, tmp_path):
+    root = tmp_path / "zoo"
+    draw(root, *(f"train/{name}/{i}.png" for name in ("ant", "cat") for i in range(16)))
+    draw(root, "train/emu/1.png", *(f"test/emu/{i}.png" for i in range(9)))
+    splits = loaded(settings, f"folder:{root}", side=8)
+    assert splits.train.notes == ("too few to be divided, all in train: emu (1)",)
+
+
+def test_a_class_without_training_images_is_refused(settings, tmp_path):
+    root = tmp_path / "zoo"
+    draw(root, *(f"train/{name}/{i}.png" for name in ("Cat", "dog") for i in range(16)))
+    draw(root, *(f"test/{name}/1.png" for name in ("cat", "dog", "unlabelled")))
+    with pytest.raises(ValueError, match="to train on for cat, unlabelled: put some into train"):
+        loaded(settings, f"folder:{root}", side=8)
+
+
 def test_a_csv_keeps_individuals_together(settings, tmp_path):
     root = tmp_path / "zoo"
     names = [f"{i}.png" for i in range(80)]
@@ -224,6 +240,14 @@ def test_whales_in_every_layout(settings, layout):
     )
     homes = [set(part.table["individual"].dropna()) for part in splits]
     assert sum(map(len, homes)) == len(set.union(*homes)) == 3
+
+
+def test_a_table_of_whales_without_its_columns_is_named_as_it_lies(settings):
+    root = settings.data_dir / "happy-whale-and-dolphin"
+    draw(root / "train_images", "1.jpg")
+    (root / "train.csv").write_text("image,kind\n1.jpg,orca\n")
+    with pytest.raises(ValueError, match=r"dolphin.train\.csv has no column class"):
+        loaded(settings, "whales")
 
 
 @pytest.mark.parametrize("dataset", ["catdog", "whales"])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.methods.metrics import accuracy, class_intervals, confusion_matrix
+from helpers.methods.metrics import accuracy, class_intervals, confusion_matrix, right
 from helpers.methods.statistics import wilson_interval
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
@@ -25,6 +25,7 @@ def test_accuracy_by_hand():
 
 def test_a_net_that_diverged_is_wrong():
     logits = torch.tensor([[math.nan, math.nan], [1.0, 0.0]])
+    assert right(logits, torch.tensor([0, 0])).tolist() == [False, True]
     assert accuracy(logits, torch.tensor([0, 0])).item() == 0.5
 
 
@@ -70,9 +71,12 @@ def test_no_images():
         accuracy(torch.zeros(0, 3), none)
 
 
-@pytest.mark.parametrize(("predicted", "labels"), [([0, 3], [0, 1]), ([0, 0], [0, -1]), ([0], [])])
+@pytest.mark.parametrize(
+    ("predicted", "labels"),
+    [([0, 3], [0, 1]), ([0, 0], [0, -1]), ([0], []), ([0.9, 1], [0, 1]), ([0, 1], [0.0, 1])],
+)
 def test_confusion_matrix_refuses(predicted, labels):
-    with pytest.raises(ValueError, match="labels"):
+    with pytest.raises(ValueError, match=r"labels|predicted"):
         confusion_matrix(torch.tensor(predicted), torch.tensor(labels), 3)
 
 

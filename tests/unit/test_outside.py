@@ -15,6 +15,7 @@ from sklearn.datasets import load_sample_image
 
 from helpers.datasets import outside
 from helpers.datasets.cifar10 import CLASSES
+from helpers.datasets.decode import decode
 from helpers.datasets.files import files_in
 from helpers.datasets.imageset import ImageSet
 from helpers.datasets.load import load
@@ -99,6 +100,7 @@ LAYOUTS = {
     "folder": ("mine", "train", "test", "folder:{root}"),
     "zip": ("mine", "train", "test", "folder:{root}.zip"),
     "csv": ("mine", "train", "test", "csv:{root}/train.csv"),
+    "csv by another name": ("mine", "train", "test", "csv:{root}/train.txt"),
     "zipped csv": ("mine", "train", "test", "csv:{root}.zip"),
     "kaggle": ("", "training_set/training_set", "test_set/test_set", "catdog"),
     "whales": ("whales", "images/a", "images/b", "whales"),
@@ -113,9 +115,10 @@ def test_the_files_are_found_however_they_lie(settings, layout):
     classes = CLASSES if layout == "cifar10" else ("cats", "dogs")
     names = [f"{part}/{name}/{n}.jpg" for part in parts for name in classes for n in range(4)]
     save(root, dict.fromkeys(names, (32, 32)), quality=90)
-    if layout in ("csv", "zipped csv", "whales"):
+    if "csv" in layout or layout == "whales":
         rows = [f"{name.removeprefix('images/')},{name.split('/')[-2]}," for name in names]
-        (root / "train.csv").write_text("\n".join(["image,species,individual_id", *rows]))
+        table = "train.txt" if "another" in layout else "train.csv"
+        (root / table).write_text("\n".join(["image,species,individual_id", *rows]))
     if ".zip" in dataset:
         shutil.make_archive(str(root), "zip", root)
         shutil.rmtree(root)
@@ -178,6 +181,22 @@ def test_a_lossless_form_adds_no_loss():
     found = remade(data, Form(40, True, None))
     assert found.format == "PNG"
     assert np.array_equal(np.asarray(found), np.asarray(Image.open(io.BytesIO(data))))
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def test_every_mode_becomes_rgb_as_it_does_among_the_known():
+    whole = picture(32, 32)
+    half = whole.copy()
+    half.putalpha(Image.fromarray((np.indices((32, 32))[1] * 8).astype(np.uint8)))
+    deep = Image.fromarray(np.asarray(whole)[..., 2].astype(np.uint16) * 257)
+    for image in (half, deep):
+        again = np.asarray(remade(png(image), Form(32, True, None)))
+        np.testing.assert_array_equal(again, decode(png(image), 32)[0].numpy())
 
 
 def test_a_camera_held_sideways_is_heeded():

@@ -177,6 +177,51 @@ def test_a_folder_with_anything_else_in_it_is_left_alone(bench):
     assert bench.packed() == {mine.relative_to(bench.folder).as_posix()}
 
 
+def test_a_pack_that_has_been_used_is_left_alone(bench):
+    bench.pack()
+    answers = write(bench.folder / "notebooks" / "00_a.ipynb", "a student's")
+    write(bench.folder / ".venv" / "pyvenv.cfg")
+    with pytest.raises(ValueError, match="has been used"):
+        bench.pack()
+    assert answers.read_text() == "a student's"
+
+
+def test_wheels_of_another_python_or_machine_are_not_kept(bench):
+    bench.pack()
+    write(bench.folder / "wheels" / "made-for", "3.9 Plan9 mips\n")
+    write(bench.folder / "wheels" / "made-for-mips.whl")
+    bench.pack()
+    assert bench.packed() == WHOLE
+    assert len(bench.fetched) == 2 * len(INSTALLED)
+
+
+def test_a_pack_broken_off_while_the_old_one_goes_can_be_made_again(bench, monkeypatch):
+    bench.pack()
+    unlink = Path.unlink
+
+    def breaks(path, **kind):
+        if path.name == "run":
+            raise KeyboardInterrupt
+        unlink(path, **kind)
+
+    monkeypatch.setattr(Path, "unlink", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        bench.pack()
+    assert "not complete" in (bench.folder / "START.txt").read_text()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    bench.pack()
+    assert bench.packed() == WHOLE
+
+
+def test_a_read_only_file_is_replaced(bench):
+    (bench.root / "run").chmod(0o444)
+    bench.pack()
+    write(bench.root / "helpers" / "a.py", "new")
+    (bench.folder / "SHA256SUMS").unlink()  # nothing says what was written
+    bench.pack()
+    assert (bench.folder / "helpers" / "a.py").read_text() == "new"
+
+
 def test_a_pack_does_not_pack_itself(bench):
     bench.pack()
     itself = bench._replace(root=bench.folder, folder=bench.root.parent / "link")
@@ -203,6 +248,12 @@ def test_cifar10_goes_along_where_the_official_archive_lies(bench, monkeypatch):
     assert bench.packed() == WHOLE | {f"data/{pack.ARCHIVE}"}
     assert pack.ARCHIVE in (bench.folder / "SHA256SUMS").read_text()
     assert any(re.match("CIFAR-10: not in the pack", line) for line in bench.said)
+    archive.unlink()  # dear to fetch: the pack's own is as good
+    bench.pack()
+    assert bench.packed() == WHOLE | {f"data/{pack.ARCHIVE}"}
+    write(bench.folder / "data" / pack.ARCHIVE, "damaged, of the same length"[:2])
+    bench.pack()
+    assert bench.packed() == WHOLE
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="compares with git's list")

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.datasets.files import files_in, stamp
+from helpers.datasets.files import Files, files_in, stamp
+from helpers.datasets.folders import class_folders
 from helpers.datasets.imageset import counts
 from helpers.datasets.readers import csv_images, folder_images
 
@@ -141,6 +142,18 @@ def test_a_folder_without_images_is_named(tmp_path):
         from_folder(root)
 
 
+def test_a_folder_with_a_dot_keeps_its_whole_name(tmp_path):
+    root = tmp_path / "birds.v2"
+    draw(root, "ant/1.png", "cat/1.png")
+    assert from_folder(root).name == from_folder(zipped(root)).name == "birds.v2"
+
+
+def test_a_name_that_is_not_utf_8_is_refused_early(tmp_path):
+    files = Files(tmp_path, ("ant/1.png", "caf\udce9/1.png"), lambda name: b"")
+    with pytest.raises(ValueError, match=r"not UTF-8, 'caf\\udce9/1.png': rename it"):
+        class_folders(files)
+
+
 def test_a_place_that_is_not_there_or_no_zip_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no .*zoo"):
         from_folder(tmp_path / "zoo")
@@ -217,6 +230,15 @@ def test_rows_that_cannot_be_used_are_left_out_with_a_note(tmp_path):
         "named but not there: 2 (3.png, 5.png)",
         "without a class, left out: 1 (2.png)",
     )
+
+
+def test_a_file_named_in_several_rows_is_one_image(tmp_path):
+    root = tmp_path / "zoo"
+    draw(root, "1.png", "2.png")
+    rows = ("1.png,,train", "1.png,ant,train", "./1.png,bee,test", "2.png,cat,test", "1,ant,test")
+    found = from_csv(write(root / "list.csv", "path,class,split", *rows), root)
+    assert described(found) == [("1.png", "ant", "train"), ("2.png", "cat", "test")]
+    assert found.notes[-1] == "named more than once, the first row kept: 1 (1.png)"
 
 
 @pytest.mark.parametrize(

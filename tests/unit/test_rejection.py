@@ -256,7 +256,8 @@ def test_a_layer_of_mostly_dead_units_has_no_vim_but_its_other_scores():
     said = [each @ weight.T + bias for each in (fitted, points)]
     with pytest.raises(ValueError, match="fewer `dimensions`"):
         vim(fitted, said[0], points, said[1], weight, bias)
-    found = from_layers(fitted, labels, said[0], points, said[1], weight, bias)
+    found = from_layers(fitted, labels, said[0], points, said[1].float(), weight, bias)
     assert found["ViM"].isnan().all()
+    assert found["ViM"].dtype == torch.float64
     assert found["k nearest"].isfinite().all()
     assert found["Mahalanobis"].isfinite().all()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from IPython.core.formatters import DisplayFormatter
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from helpers.show import style
@@ -221,10 +222,21 @@ def test_number_grid_writes_each_number_in_its_cell():
 
 def test_number_grid_colours_by_sign():
     _, ax = style.panels(1)
-    number_grid(ax, [[-2.0, 0.0, 2.0]], limit=2)
+    number_grid(ax, [[-2.0, 0.0, 2.0]])
     colours = ax.images[0].get_array()[0, :, :3]
     np.testing.assert_allclose(colours[0], to_rgb(style.ORANGE), atol=0.01)
     np.testing.assert_allclose(colours[2], to_rgb(style.BLUE), atol=0.01)
+
+
+def test_dollars_in_names_are_no_mathematics_and_logarithmic_axes_keep_theirs():
+    figure, (names, powers) = style.panels(2)
+    names.set_title("5$ and 10$")
+    names.set_yticks([0, 1], ["a$^_$", "$%$"])
+    powers.set(yscale="log", ylim=(1, 1000))
+    style.encode(figure)
+    read = {text.get_text(): text.get_parse_math() for text in figure.findobj(Text)}
+    assert not any(read[name] for name in ("5$ and 10$", "a$^_$", "$%$"))
+    assert read["$\\mathdefault{10^{2}}$"]
 
 
 def test_numbers_have_no_negative_zero():

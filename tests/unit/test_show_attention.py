@@ -12,7 +12,6 @@ from matplotlib.patches import Rectangle
 from helpers.show.attention import (
     areas,
     curves_beside,
-    deletion_curves,
     overlay_grid,
     overlay_rows,
     painted,
@@ -88,7 +87,7 @@ FIGURES = {
     "two rows": lambda names: overlay_rows(solid(2), rows(2, 2), titles(names, 2)),
     "areas": lambda names: areas(spread_of(names), "area above half of the maximum"),
     "table": lambda names: truth_table(*table(names)),
-    "curve": lambda names: deletion_curves(SHARES, falling(names)),
+    "curve": lambda names: curves_beside({"": falling(names)}, SHARES),
     "curves": lambda names: curves_beside(
         {"deletion": falling(names), "insertion": falling(names)}, SHARES
     ),
@@ -232,8 +231,8 @@ def test_rows_hold_the_images_and_then_each_method():
         lambda: truth_table({"a": {"x": interval(1)}}, [], lower=["y"]),
         lambda: curves_beside({}, SHARES),
         lambda: curves_beside({"deletion": {}}, SHARES),
-        lambda: deletion_curves(SHARES, {"a": SHARES[1:]}),
-        lambda: deletion_curves(SHARES, {str(k): SHARES for k in range(11)}),
+        lambda: curves_beside({"": {"a": SHARES[1:]}}, SHARES),
+        lambda: curves_beside({"": {str(k): SHARES for k in range(11)}}, SHARES),
     ],
 )
 def test_what_does_not_fit_is_refused(make):
@@ -298,14 +297,15 @@ def test_controls_stand_last_below_a_rule():
 
 def test_numbers_have_half_widths_where_they_have_bounds():
     found = {
-        "a": {"x": interval(0.25, 0.125), "y": interval(-0.5)},
+        "a": {"x": interval(0.25, 0.125), "y": interval(-0.5), "z": interval(-0.0001)},
         "b": {"x": interval(NAN), "y": interval(0.1, 0.05)},
         "c": {"y": interval(0.1, 0.05)},
     }
     texts = words(truth_table(found, []))
     assert "0.250 ± 0.125" in texts
     assert "−0.500" in texts
-    assert texts.count("n/a") == 2
+    assert "0.000" in texts
+    assert texts.count("n/a") == 4
 
 
 def test_a_measure_that_nothing_has_frames_nothing():
@@ -319,13 +319,13 @@ def test_a_measure_that_nothing_has_frames_nothing():
 
 def test_curves_are_means_of_the_images_that_have_a_map():
     scores = np.stack([1 - SHARES, np.full(11, NAN), 1 + 0 * SHARES])
-    ax = deletion_curves(SHARES, {"Grad-CAM": scores}).axes[0]
+    ax = curves_beside({"": {"Grad-CAM": scores}}, SHARES).axes[0]
     np.testing.assert_allclose(ax.lines[0].get_xydata().T, [SHARES, 1 - SHARES / 2])
 
 
 def test_names_stand_in_the_order_of_the_areas_which_are_told():
     lines = {"low": 1 - SHARES, "high": 1 - SHARES**4, "without": np.full(11, NAN)}
-    figure = deletion_curves(SHARES, lines)
+    figure = curves_beside({"": lines}, SHARES)
     place = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
     assert place["high"] > place["low"]
     assert place["0.50"] == place["low"]
@@ -341,4 +341,4 @@ def test_panels_share_their_scale():
 
 
 def test_a_panel_without_a_curve_is_drawn_empty():
-    assert_readable(deletion_curves(SHARES, {"a": np.full((3, 11), NAN)}))
+    assert_readable(curves_beside({"": {"a": np.full((3, 11), NAN)}}, SHARES))

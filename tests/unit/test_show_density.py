@@ -85,7 +85,7 @@ FIGURES = {
     "logits": lambda names: logit_histograms(*logits(names), names),
     "scores": lambda names: score_histograms(*scores(names), names),
     "density": lambda names: density_curves(
-        GRID, bells(names), names, {n: np.linspace(-8, 8, len(names)) for n in names[:6]}, 0.04
+        GRID, bells(names), names, {n: np.linspace(-8, 8, len(names)) for n in names[:6]}
     ),
     "density alone": lambda names: density_curves(GRID, bells(names), names),
     "magnitude": lambda names: magnitude({name: logits(TEN)[0] for name in names[:3]}),
@@ -163,7 +163,7 @@ def test_histograms_refuse_what_does_not_fit(values, labels, said):
 
 
 def test_density_curves_and_their_marks_share_one_axis():
-    figure = density_curves(GRID, bells(TEN), TEN, {"lake": np.arange(10.0), "face": -12.0}, 0.5)
+    figure = density_curves(GRID, bells(TEN), TEN, {"lake": np.arange(10.0), "face": -12.0})
     _, curves, rug = figure.axes
     np.testing.assert_array_equal(curves.lines[3].get_ydata(), bells(TEN)[:, 3])
     lake, face = (dots.get_offsets() for dots in rug.collections)
@@ -172,8 +172,7 @@ def test_density_curves_and_their_marks_share_one_axis():
     colours = [to_hex(c) for c in rug.collections[0].get_facecolors()]
     assert colours == [class_colour(k) for k in range(10)]
     assert rug.get_xlim() == curves.get_xlim() == (-12, 9)
-    assert curves.get_ylim()[0] == 0 < 0.5 < curves.get_ylim()[1]
-    assert "threshold 0.5" in words(figure)
+    assert curves.get_ylim()[0] == 0
 
 
 def test_density_curves_refuse_what_does_not_fit():

@@ -279,7 +279,7 @@ def test_probes_are_drawn_in_the_order_of_the_layers_and_named_at_the_end():
         (lambda: exciting(coloured(2, 8), [[0, 1]], np.zeros((1, 2)), ["a"]), r"\(k, m, 4\)"),
         (lambda: exciting(coloured(2, 8), [[2]], [[[0, 0, 1, 1]]], ["a"]), "the 2 images"),
         (lambda: exciting(coloured(2, 8), [[1]], [[[0, 0, 1, 9]]], ["a"]), "within images"),
-        (lambda: exciting(coloured(2, 8), [[-1]], [[[0, 0, 1, 1]]], ["a"]), "images"),
+        (lambda: exciting(coloured(2, 8), [[-1]], [[[0, 0, 1, 1]]], ["a"]), "no channel has"),
         (lambda: fields_on(coloured(1, 8)[0], {}), "no field"),
         (lambda: fields_on(coloured(1, 8)[0], {"a": (0, 0, 0, 4)}), "within images"),
         (lambda: channel_worth({}), "no channel"),

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from helpers.datasets.scenes import scenes
 from helpers.show import classes as by_class
 from helpers.show import curves
 from helpers.show.style import NO_BREAK, ORANGE, apply_style, class_colour, encode
@@ -81,13 +82,12 @@ def seeds(*labels):
 FIGURES = {
     "accuracy": lambda names: by_class.class_accuracy(names, accuracies(names), overall=0.62),
     "counts": lambda names: by_class.class_counts(counts(names)),
-    "spread": lambda names: by_class.class_spread(names, np.random.rand(5, len(names))),
     "confusion": lambda names: by_class.confusion_with_images(confusion(len(names)), names),
     "gallery": lambda names: by_class.class_gallery(
         solid([[9, 9, 9]] * len(names)), range(len(names)), names
     ),
     "curves": lambda names: curves.training_curves(histories(*names)),
-    "seeds": lambda names: curves.seed_spread(*seeds(*names), targets={names[0]: 0.605}),
+    "seeds": lambda names: curves.seed_spread(*seeds(*names)),
     "reliability": lambda names: curves.reliability_diagram(
         {name: reliability() for name in names[:2]}, {names[0]: interval(0.12, 0.11, 0.13)}
     ),
@@ -209,15 +209,6 @@ def test_class_accuracy_refuses_a_wrong_number_of_intervals():
         by_class.class_accuracy(TWO, [interval(0.5)])
 
 
-def test_class_spread_shows_each_seed_and_the_range():
-    (ax,) = by_class.class_spread(["a", "b"], [[0.5, 0.9], [0.6, 0.8]]).axes
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["b", "a"]
-    np.testing.assert_allclose(ax.lines[1].get_xdata(), [0.9, 0.8])
-    assert ax.texts[1].get_text().endswith("10.0 points apart")
-    with pytest.raises(ValueError, match=r"must be \(seeds, 2\)"):
-        by_class.class_spread(["a", "b"], [0.5, 0.6])
-
-
 def test_class_counts_stack_to_the_total_and_sort():
     train, test = pd.Series({"cat": 3, "dog": 10}), pd.Series({"dog": 2, "cow": 1})
     (ax,) = by_class.class_counts({"train": train, "test": test}).axes
@@ -247,6 +238,21 @@ def test_attributes_leave_paths_out_and_count_what_is_unknown():
     assert sum(bar.get_height() for bar in figure.axes[1].patches) == n - 1
     with pytest.raises(ValueError, match="no column"):
         by_class.attributes(table[["path", "same"]])
+
+
+def test_attributes_leave_paths_of_few_images_out_too():
+    table = pd.DataFrame(
+        {"path": list("abc"), "index": [4, 5, 6], "shape": ["disc", "disc", "ring"]}
+    )
+    assert [ax.get_title("left") for ax in by_class.attributes(table).axes] == ["shape"]
+
+
+def test_attributes_name_the_units_of_scenes():
+    angles, columns = scenes(200).table["rotation"], ["rotation", "size", "x", "y"]
+    assert angles.abs().max() > 15  # degrees, not radians
+    labels = [ax.get_xlabel() for ax in by_class.attributes(scenes(200).table, columns).axes]
+    assert labels[:2] == ["degrees, clockwise", "radius, in image widths"]
+    assert labels[2:4] == ["image widths from the left", "image widths from the top"]
 
 
 def test_training_curves_mark_the_best_epoch_of_validation():
@@ -305,16 +311,13 @@ def test_a_reliability_diagram_leaves_empty_bins_out_and_colours_what_is_too_sur
         curves.reliability_diagram({"empty": reliability(count=(0, 0, 0))})
 
 
-def test_seed_spread_draws_seeds_mean_interval_and_target():
+def test_seed_spread_draws_seeds_mean_and_interval():
     values, intervals = {"a": [0.6, 0.7], "b": [0.5]}, {"a": interval(0.65, 0.6, 0.7)}
-    (ax,) = curves.seed_spread(values, intervals | {"b": interval(0.5)}, {"b": 0.52}).axes
+    (ax,) = curves.seed_spread(values, intervals | {"b": interval(0.5)}).axes
     bar, mean, dots = ax.lines[:3]
     np.testing.assert_allclose(bar.get_xdata(), [0.6, 0.7])
     assert (*mean.get_xdata(), *mean.get_ydata()) == (0.65, 0)
     np.testing.assert_allclose(dots.get_xdata(), [0.6, 0.7])
-    (target,) = ax.collections[0].get_segments()
-    assert set(target[:, 0]) == {0.52}
-    assert target[:, 1].mean() == 1
     assert ax.texts[1].get_text().endswith("n = 1")
     with pytest.raises(ValueError, match="at least one recipe"):
         curves.seed_spread({"a": []}, {})

@@ -76,8 +76,8 @@ FIGURES = {
     "beside": lambda names: matrices_beside(
         {title: distances(len(names)) for title in ("people", "net", "pixels")}, names
     ),
-    "each its own": lambda names: matrices_beside(
-        {"a": distances(len(names)), "b": holed(len(names)) * 90}, names, shared=False
+    "beside holes": lambda names: matrices_beside(
+        {"a": distances(len(names)), "b": holed(len(names)) * 90}, names
     ),
     "maps": lambda names: class_maps(
         {title: images(len(names))[0] for title in ("pixels", "scores")},
@@ -86,7 +86,7 @@ FIGURES = {
     ),
     "dots": lambda names: dots(rows(names), "correlation", MARKS),
     "grouped dots": lambda names: dots(
-        {"first": rows(names), "second": rows(names)}, "correlation", MARKS, limits=(-1, 1)
+        {"first": rows(names), "second": rows(names)}, "correlation", MARKS
     ),
     "k": lambda names: choice_of_k(
         KS, curves_of(names[:4], KS), curves_of(names[:4], KS), dict.fromkeys(names[:4], 3), 0.4
@@ -201,20 +201,16 @@ def test_what_does_not_fit_is_refused(call, says):
         call()
 
 
-def test_matrices_beside_share_their_colours_and_order_or_do_not():
+def test_matrices_beside_share_their_colours_and_order():
     matrices = {"near": distances(4) * 0.1, "far": distances(4)}
     order = [2, 0, 3, 1]
-    shared = matrices_beside(matrices, list("abcd"), order).axes
-    own = matrices_beside(matrices, list("abcd"), order, shared=False).axes
-    pictures = [
-        [np.asarray(ax.images[0].get_array()) for ax in axes if ax.images] for axes in (shared, own)
-    ]
-    assert not np.allclose(*pictures[0])
-    np.testing.assert_allclose(*pictures[1], atol=0.01)
+    figure = matrices_beside(matrices, list("abcd"), order)
+    near, far = heats(figure)
+    assert not np.allclose(near, far)
     ascending = distances(4)[np.ix_(order, order)][np.triu_indices(4, 1)].argsort()
-    darkness = 1 - pictures[0][1][np.triu_indices(4, 1)][:, :3].mean(-1)
+    darkness = 1 - far[np.triu_indices(4, 1)][:, :3].mean(-1)
     assert (darkness.argsort() == ascending).all()
-    assert [t.get_text() for t in shared[0].texts] == ["c", "a", "d", "b"]
+    assert [t.get_text() for t in figure.axes[0].texts] == ["c", "a", "d", "b"]
 
 
 def heats(figure):
@@ -226,16 +222,15 @@ def bars(figure):
     return [ax.get_xlim() for ax in figure.axes if not ax.images]
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_matrices_beside_keep_the_ends_of_their_colours(shared):
+def test_matrices_beside_keep_the_ends_of_their_colours():
     names, near = list("abcd"), distances(4) * 0.1
 
     def drawn(first):
         matrices = {"one": first, "two": near}
-        return matrices_beside(matrices, names, shared=shared, limits=(-1, 1))
+        return matrices_beside(matrices, names, limits=(-1, 1))
 
     one, other = drawn(near), drawn(distances(4) * 0.8)
-    assert bars(one) == bars(other) == [(-1, 1)] * (1 if shared else 2)
+    assert bars(one) == bars(other) == [(-1, 1)]
     # A number has its colour whatever stands beside it, and those beyond the ends have the ends'.
     np.testing.assert_array_equal(heats(one)[0], heats(one)[1])
     np.testing.assert_array_equal(heats(one)[1], heats(other)[1])
@@ -306,6 +301,11 @@ def test_dots_draw_value_and_interval_and_say_what_is_missing():
     assert high > 0.7
 
 
+def test_no_dot_is_said_to_lie_below_zero_by_rounding():
+    (ax,) = dots({"a": interval(-0.001, -0.004, 0.002)}, "rho").axes
+    assert "0.00 [0.00, 0.00]" in [text.get_text() for text in ax.texts]
+
+
 def test_groups_of_dots_stand_below_bold_titles():
     (ax,) = dots({"pixels": {"a": interval(0.1)}, "scores": {"a": interval(0.9)}}, "rho").axes
     rows = {text.xy[1]: text for text in ax.texts if text.xy[0] == 0}
@@ -326,6 +326,15 @@ def test_the_chosen_k_is_ringed_and_no_clusters_is_said():
     assert "dashed" in silhouette.get_title("left")
     assert "dashed" not in stability.get_title("left")
     assert len(stability.lines) == 2
+
+
+def test_a_method_is_known_by_its_name_in_whatever_order():
+    a, b = [0.3, 0.6, 0.2], [0.5, 0.1, 0.4]
+    figure = choice_of_k([2, 3, 4], {"b": b, "a": a}, {"a": a, "b": b}, {"a": 3, "b": 2})
+    for ax in figure.axes:
+        np.testing.assert_allclose([line.get_ydata() for line in ax.lines], [a, b])
+    first, _ = figure.legends[0].get_texts()
+    assert first.get_text() == "a: k = 3"
 
 
 def test_lines_by_epoch_draw_seeds_and_their_mean_on_a_stretched_axis():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 from matplotlib.patches import PathPatch, Rectangle
 
-from helpers.show.cards import image_card, misread, overlay
+from helpers.show.cards import image_card, misread
 from helpers.show.evolution import MOST_POINTS, effects, evolution, flows, stacked_shares
 from helpers.show.images import rgb
 from helpers.show.signatures import group_rows, neighbour_rows, wrapped
@@ -62,7 +62,7 @@ def deltas(names, features):
 def card(names, **options):
     scores = np.linspace(1, 2, len(names))
     maps = {"conv1": np.random.rand(6, 28, 28), "pooled": np.random.rand(64, 1, 1)}
-    parts = {"maps": maps, "attention": np.random.randn(7, 7)} | options
+    parts = {"maps": maps} | options
     near = np.zeros(6, int)
     return image_card(solid(1)[0], scores / scores.sum(), names, 0, solid(6), near, **parts)
 
@@ -198,7 +198,7 @@ def test_a_card_shows_ten_scores_and_always_that_of_the_image_s_own_class():
 def test_feature_maps_are_on_one_grey_scale_the_strongest_first_and_a_dead_one_black():
     maps = np.zeros((18, 4, 4))
     maps[5], maps[11] = 1.0, 0.5
-    figure = card(TWO, maps={"conv": maps}, attention=None)
+    figure = card(TWO, maps={"conv": maps})
     title = "conv: the 16 strongest of 18 maps of 4×4"
     line = sheet(figure)[int(heights(figure, [title])[0]) + 30, :, 0]
     greys = [int(grey) for grey in line[10 + 28 : 10 + 16 * 58 : 58]]
@@ -207,19 +207,6 @@ def test_feature_maps_are_on_one_grey_scale_the_strongest_first_and_a_dead_one_b
 
 def test_constant_feature_maps_are_drawn():
     card(TEN, maps={"conv": np.full((3, 2, 2), 7.0)}).draw_without_rendering()
-
-
-def test_attention_paints_what_speaks_for_blue_and_what_speaks_against_orange():
-    attention = np.zeros((8, 8))
-    attention[0, 0], attention[7, 7] = 2.0, -2.0
-    grey = np.full((32, 32, 3), 100, np.uint8)
-    painted = overlay(grey, attention).astype(int)
-    red, _, blue = painted[0, 0]
-    assert blue > red + 50
-    red, _, blue = painted[-1, -1]
-    assert red > blue + 50
-    np.testing.assert_array_equal(painted[64, 64], [100] * 3)
-    np.testing.assert_array_equal(overlay(grey, np.zeros((7, 7)))[0, 0], [100] * 3)
 
 
 @settings(max_examples=50, deadline=None)
@@ -309,6 +296,14 @@ def test_a_share_that_is_not_known_everywhere_is_drawn_where_it_is():
     assert [text.get_text() for text in figure.axes[1].texts] == ["a"]
 
 
+def test_a_share_that_is_not_known_leaves_those_above_it_alone():
+    parts = {"a": [0.2, NAN, NAN], "b": [0.1, 0.1, 0.1]}
+    upper, _ = stacked_shares([1, 2, 3], parts, "share").axes
+    low, high = edges(upper.collections[1])
+    np.testing.assert_allclose(high - low, [0.1] * 3)
+    assert [text.get_text() for text in upper.texts] == ["b"]
+
+
 def ribbons(figure):
     """(colour, top at left, top at right, thickness) of each ribbon."""
     paths = [patch for patch in figure.axes[0].patches if isinstance(patch, PathPatch)]
@@ -389,9 +384,9 @@ def test_a_delta_stands_in_its_row_and_column_blue_for_more_orange_for_less():
         (lambda: neighbour_rows(solid(3), [0], [[0]], [0, 0, 1], ONE), "indices of the 1"),
         (lambda: neighbour_rows(solid(3), [0], [[0]], [0, 0], ONE), "3 images"),
         (lambda: image_card(solid(1)[0], [0.5], TWO, 0, solid(2)), "2 classes"),
+        (lambda: image_card(solid(1)[0], [0.5, NAN], TWO, 0, solid(2)), "all finite"),
         (lambda: image_card(solid(1)[0], [1, 0], TWO, 0, solid(2), [0]), "1 labels for 2"),
         (lambda: card(TWO, maps={"fc": np.zeros(84)}), "channels, h, w"),
-        (lambda: overlay(solid(1)[0], np.full((7, 7), NAN)), "finite"),
         (lambda: evolution(places(2), [0] * 300, ONE, [1]), "E epochs"),
         (lambda: evolution(places(2), [0] * 300, [], [1, 2]), "indices of the 0"),
         (lambda: stacked_shares([1, 2], {}, "y"), "no part"),

@@ -104,6 +104,25 @@ def test_signatures_need_images_and_layers_there_are(model, images):
         signatures(model, images, ("fc9",))
 
 
+class Odd(nn.Module):
+    """A net with a layer that puts out two rows, whatever the images, and one that never runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.pair, self.spare, self.logits = nn.Identity(), nn.Identity(), nn.Linear(768, 3)
+
+    def forward(self, pixels):
+        self.pair(pixels.new_ones(2, 5))
+        return self.logits(pixels.flatten(1))
+
+
+def test_layers_without_a_row_for_each_image_are_refused(images):
+    with pytest.raises(ValueError, match=r"layer pair has shape \(2, 5\), .* each of 4 images"):
+        signatures(Odd(), images, ("pair",), batch=4)
+    with pytest.raises(ValueError, match="layer 'spare' did not run"):
+        signatures(Odd(), images, ("logits", "spare"))
+
+
 # On disk
 
 

@@ -122,19 +122,3 @@ def test_a_copy_that_somebody_works_in_is_left_and_any_other_is_made_again(tmp_p
     nbformat.write(mine, out)
     assert "somebody has worked in it" in student.write(path, out.parent)
     assert cells(out)[0].source == "my answer"
-
-
-@pytest.mark.parametrize(
-    ("text", "now"),
-    [
-        (
-            "[a](../README.md) ![b](pictures/b.png)",
-            "[a](../../README.md) ![b](../../notebooks/pictures/b.png)",
-        ),
-        ('<img src="b.png">', '<img src="../../notebooks/b.png">'),
-        ("[next](01_training.ipynb#end)", "[next](01_training.ipynb#end)"),
-        ("[web](https://a.org/b) [here](#part)", "[web](https://a.org/b) [here](#part)"),
-    ],
-)
-def test_links_lead_to_where_they_led(tmp_path, text, now):
-    assert student.moved(text, tmp_path / "notebooks", tmp_path / "build" / "student") == now

@@ -21,7 +21,7 @@ from helpers.network.models import build
 from helpers.network.recipes import Recipe
 from helpers.network.signatures import logits_of, to_input
 from helpers.network.training import Trained
-from helpers.series import unknowns
+from helpers.series import nets, unknowns
 from helpers.series.plan import plan_for
 from helpers.series.unknowns import (
     ALIKE,
@@ -201,7 +201,7 @@ def test_nets_of_a_fold_have_never_seen_its_classes(unnamed):
     data, said = splits_of("abcde", (60, 20, 20, 20)), []
     recipe = Recipe(epochs=1, batch=32)
     plan = plan_for(unnamed)._replace(
-        recipes={"LeNet5, one minute": recipe}, seeds=(4, 5), five_seeds=(), folds=2
+        recipes={"LeNet5, one minute": recipe}, seeds=(4, 5), many_seeds=(), folds=2
     )
     found = fold_nets(data, plan, unnamed, say=said.append)
     assert [names for names, _, _ in found] == [("a",), ("b",)]
@@ -505,7 +505,7 @@ def asked(monkeypatch):
     """What is loaded and trained, with made-up photographs and a net that is not trained."""
     calls, run = [], untaught("ResNet20x2", 2)
     data = splits_of(("cat", "dog"), (30, 8, 8, 8))
-    monkeypatch.setattr(unknowns, "load", lambda other, **_: calls.append(other) or data)
+    monkeypatch.setattr(nets, "load", lambda other, **_: calls.append(other) or data)
     monkeypatch.setattr(unknowns, "train", lambda *parts, **_: calls.append(parts) or [run])
     monkeypatch.setattr(unknowns, "photographs", lambda *_, **__: pictures(3, "xyz", seed=9))
     return calls, run, data

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers.datasets.imageset import ImageSet, Splits
-from helpers.series import whales
+from helpers.series import nets, whales
 from helpers.series.plan import plan_for
 from helpers.series.whales import (
     SPLITS,
@@ -63,7 +63,7 @@ def test_whales_at_hand_are_loaded_in_full_and_those_of_the_run_are_taken(
         asked.append(settings.dataset)
         return Splits(*(whole.subset(range(k, 60, 4), "part") for k in range(4)))
 
-    monkeypatch.setattr(whales, "load", load)
+    monkeypatch.setattr(nets, "load", load)
     assert whales.at_hand(None, settings) is None
     found = whales.at_hand(None, replace(settings, profile="full"))
     assert len(found) == 60
