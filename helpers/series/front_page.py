@@ -40,11 +40,11 @@ def what_held_table(folder: Path) -> str:
     rows = []
     for name, claims in by_notebook.items():
         # A notebook of the reader's own has none.
-        minutes = (f"{number:g}" for number in MINUTES.get(name, ()))
-        rows.append([link(name), asked(name, first_failed(claims)), counts(claims), *minutes])
+        minutes = ", ".join(f"{number:g}" for number in MINUTES.get(name, ()))
+        rows.append([link(name), asked(name, first_failed(claims)), counts(claims), minutes])
     every = counts([claim for claims in by_notebook.values() for claim in claims])
-    head = ["notebook", "asks", "claims", "minutes, quick", "full"]
-    return markdown(head, [*rows, ["all", "", every, "", ""]])
+    head = ["notebook", "asks", "claims", "minutes"]
+    return markdown(head, [*rows, ["all", "", every, ""]])
 
 
 def claims_table(folder: Path) -> str:
