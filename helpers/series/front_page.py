@@ -36,7 +36,7 @@ def what_held_table(folder: Path) -> str:
 
     Links are from the repository's root. A notebook that saved no claims has none here.
     """
-    by_notebook = {path.stem: held_or_none(path) for path in book.series(folder)}
+    by_notebook = {path.stem: held_if_any(path) for path in book.series(folder)}
     rows = []
     for name, claims in by_notebook.items():
         # A notebook of the reader's own has none.
@@ -71,7 +71,7 @@ def judged(folder: Path) -> list[Path]:
     return [path for path in book.series(folder) if JUDGED in path.read_text(encoding="utf-8")]
 
 
-def held_or_none(path: Path) -> list[dict[str, str]]:
+def held_if_any(path: Path) -> list[dict[str, str]]:
     try:
         return held(path)
     except ValueError:

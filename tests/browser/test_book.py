@@ -13,11 +13,8 @@ import pytest
 from helpers.series import book, runner
 from helpers.settings import ROOT
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"),
     # The theme and the parser use what a later Sphinx will drop.
     pytest.mark.filterwarnings("ignore:.*Check CHANGES for Sphinx API"),
 ]
@@ -123,14 +120,6 @@ def built(tmp_path_factory):
     pages, out = ROOT / "notebooks", tmp_path_factory.mktemp("build") / "book"
     book.build_book(book.series(pages), pages, out)
     return out
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 class Reader:

@@ -1,6 +1,5 @@
 """The explorer in Chromium: it draws what it was given, and works by pointer and by keys."""
 
-import shutil
 import time
 from pathlib import Path
 
@@ -9,12 +8,7 @@ import pytest
 
 from helpers.show.explorer import Explorer, image_map
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on the PATH"),
-]
+pytestmark = pytest.mark.browser
 
 NAMES = ["airplane", "cat", "a <b>dog</b>"]
 EVIL = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>"
@@ -47,14 +41,6 @@ def given(count: int, stages: int = 1) -> dict:
         "clusters": rng.integers(0, 4, count),
         "epochs": [0, 0.125, 25, 50][:stages],
     }
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM)
-        yield browser
-        browser.close()
 
 
 def until(page, condition: str) -> None:
