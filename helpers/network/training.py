@@ -1,6 +1,7 @@
 """Training networks from memory, and reading back what has been trained before."""
 
 import hashlib
+import json
 import math
 import shutil
 from collections.abc import Callable, Mapping
@@ -30,6 +31,7 @@ __all__ = [
     "every_epoch",
     "fit",
     "load_or_train",
+    "shipped",
     "trained_before",
 ]
 
@@ -111,6 +113,28 @@ def trained_before(
     return _find(
         (checkpoints.SHIPPED / folder, _cached(settings, folder)), model, settings.device, say
     )
+
+
+def shipped(
+    name: str,
+    recipe: Recipe,
+    trained_on: str,
+    settings: Settings,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+) -> Trained | None:
+    """The network that ships by the name of the images it was trained on, whatever their key.
+
+    For images of which those are a copy in another compression: `load_or_train` takes these for
+    others. None where there is none by this recipe and seed.
+    """
+    asked = json.loads(json.dumps({"recipe": asdict(recipe), "seed": seed}))
+    for file in sorted(checkpoints.SHIPPED.glob(f"{name}-{seed}-*/{checkpoints.CARD}")):
+        card = json.loads(file.read_text())
+        if asked.items() <= card.items() and card["sets"]["train"][0] == trained_on:
+            model = build(name, card["classes"], seed, **card["options"])
+            return _find((file.parent,), model, settings.device, say)
+    return None
 
 
 def fit(

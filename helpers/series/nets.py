@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from helpers.datasets.imageset import ImageSet, Splits
 from helpers.datasets.load import load
 from helpers.network.models import build, channel_moments
+from helpers.network.recipes import Recipe
 from helpers.network.signatures import (
     Signatures,
     load_weights,
@@ -20,7 +21,7 @@ from helpers.network.signatures import (
     read_signatures,
     signatures_over_training,
 )
-from helpers.network.training import Trained, load_or_train, trained_before
+from helpers.network.training import Trained, load_or_train, shipped, trained_before
 from helpers.series.plan import Plan, images_of, plan_for
 from helpers.settings import Settings
 
@@ -52,7 +53,8 @@ def deep(data: Splits, plan: Plan, settings: Settings) -> list[Trained]:
 
     Of CIFAR-10 and of scenes nets ship that were trained on all images. Where they fit, they are
     all there is, in the quick profile too: so deep a net takes an hour to train, and learns next to
-    nothing in a few seconds.
+    nothing in a few seconds. For the same reason those of the JPEG copy of CIFAR-10 stand in where
+    its pixels are the official ones, and a line says so.
     """
     recipe = DEEP.get(settings.dataset, "ResNet20")
     found = _shipped_deep(recipe, plan, settings) if settings.dataset in SHIPS else []
@@ -62,6 +64,7 @@ def deep(data: Splits, plan: Plan, settings: Settings) -> list[Trained]:
 # By dataset, where it is another than "ResNet20".
 DEEP = {"scenes": "ResNet20, scenes"}
 SHIPS = ("cifar10", "scenes")
+COPY = "CIFAR-10 (JPEG copy), train"
 
 
 def _shipped_deep(recipe: str, plan: Plan, settings: Settings) -> list[Trained]:
@@ -75,7 +78,21 @@ def _shipped_deep(recipe: str, plan: Plan, settings: Settings) -> list[Trained]:
         )
         for seed in plan.seeds
     ]
-    return [run for run in runs if run]
+    return [run for run in runs if run] or _of_the_copy(data.train, whole, plan, settings)
+
+
+def _of_the_copy(images: ImageSet, recipe: Recipe, plan: Plan, settings: Settings) -> list[Trained]:
+    """The nets of the copy of CIFAR-10, where `images` lie in the same order.
+
+    Only then are both divided alike, and no image to be tested on is one that they learnt.
+    """
+    if settings.dataset != "cifar10" or "official_index" not in images.table:
+        return []
+    runs = [shipped("ResNet20", recipe, COPY, settings, seed, quiet) for seed in plan.seeds]
+    runs = [run for run in runs if run]
+    if runs:
+        print("ResNet20: as it ships, trained on a JPEG copy of the same training images")
+    return runs
 
 
 def untrained(run: Trained, images: ImageSet) -> nn.Sequential:

@@ -16,7 +16,7 @@ from helpers.network.checkpoints import SHIPPED, read_finished
 from helpers.network.models import channel_moments
 from helpers.network.recipes import every_epoch
 from helpers.network.signatures import load_weights, logits_of
-from helpers.network.training import Recipe, evaluate, load_or_train
+from helpers.network.training import Recipe, evaluate, load_or_train, shipped
 from helpers.series import nets
 from helpers.series.nets import (
     as_it_ended,
@@ -339,6 +339,41 @@ def test_quick_takes_the_deep_nets_of_all_images_where_they_ship(plan, settings,
     assert epochs() == [2]
     train("ResNet20", "ResNet20, scenes", SPLITS, full, settings, (3,))
     assert epochs() == [2, 2]
+
+
+def official(splits: Splits, column: str = "official_index") -> Splits:
+    return Splits(*(replace(x, table=pd.DataFrame({column: range(len(x))})) for x in splits))
+
+
+def test_deep_nets_of_the_jpeg_copy_stand_in_for_the_official_cifar_10(
+    plan, settings, monkeypatch, capsys
+):
+    settings = replace(settings, dataset="cifar10")
+    monkeypatch.setattr(nets, "load", lambda *args, **rest: official(SPLITS))
+    runs = deep(SPLITS, plan, settings)
+    assert [run.card["seed"] for run in runs] == list(plan.seeds)
+    assert {run.card["sets"]["train"][0] for run in runs} == {"CIFAR-10 (JPEG copy), train"}
+    assert capsys.readouterr().out.count("trained on a JPEG copy") == 1
+
+
+@pytest.mark.parametrize(("dataset", "column"), [("cifar10", "part"), ("scenes", "official_index")])
+def test_they_do_not_where_images_may_lie_in_another_order(
+    plan, settings, monkeypatch, dataset, column
+):
+    recipe = Recipe(epochs=1, batch=64, rate=1e-2)
+    plan = plan._replace(recipes=dict.fromkeys(("ResNet20", "ResNet20, scenes"), recipe))
+    monkeypatch.setattr(nets, "load", lambda *args, **rest: official(SPLITS, column))
+    runs = deep(SPLITS, plan, replace(settings, dataset=dataset))
+    assert {run.card["epochs"] for run in runs} == {1}
+
+
+def test_a_net_that_ships_is_of_the_recipe_and_the_seed_asked_for(settings):
+    recipe = full_recipes(("flip", "shift4"))["ResNet20"]
+    found = shipped("ResNet20", recipe, nets.COPY, settings, seed=1)
+    assert (found.card["model"], found.card["seed"], found.card["epochs"]) == ("ResNet20", 1, 60)
+    assert shipped("ResNet20", recipe, "CIFAR-10, train", settings) is None
+    assert shipped("ResNet20", recipe, nets.COPY, settings, seed=9) is None
+    assert shipped("ResNet20", replace(recipe, rate=0.1), nets.COPY, settings) is None
 
 
 # SmallCNN by post E's recipe
