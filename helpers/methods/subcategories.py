@@ -215,6 +215,12 @@ def image_features(images: Tensor) -> dict[str, Tensor]:
     return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
 
+def mean_colour(images: Tensor) -> Tensor:
+    """Red, green and blue of `image_features`: (N, 3) float64. Raises ValueError as that does."""
+    features = image_features(images)
+    return torch.stack([features[name] for name in ("red", "green", "blue")], 1)
+
+
 def distinguish(features: Mapping[str, Tensor], labels: Tensor) -> list[Effect]:
     """What sets each group of `labels` (N,) apart from all others, by group and feature.
 

@@ -20,10 +20,11 @@ from helpers.datasets.scenes import scenes
 from helpers.datasets.spelling import SHARES, merged, plant
 from helpers.methods.neighbours import nearest
 from helpers.methods.statistics import Interval, crossed, ended, over_seeds, t_interval
-from helpers.methods.subcategories import image_features
+from helpers.methods.subcategories import mean_colour
 from helpers.network.signatures import logits_of, signatures
 from helpers.network.training import Trained
 from helpers.series.nets import quiet, train, untrained
+from helpers.series.peering import pairs_by_chance
 from helpers.series.plan import Plan
 from helpers.settings import Settings
 
@@ -162,16 +163,19 @@ def flattered(runs: Sequence[Trained], views: Views) -> Interval:
     return apart(held, new, [part.table["individual"] for part in (views.held, views.new)])
 
 
+def _codes_of(individuals: Iterable) -> Tensor:
+    return torch.from_numpy(pd.factorize(pd.Series(list(individuals)))[0])
+
+
 def recognised(points: Tensor, individuals: Iterable) -> Tensor:
     """Whether the nearest other of each of `points` (N, D) is the same individual: (N,) float64."""
-    codes = torch.from_numpy(pd.factorize(pd.Series(list(individuals)))[0])
+    codes = _codes_of(individuals)
     return (codes[nearest(points, 1).indices[:, 0].cpu()] == codes).double()
 
 
 def by_chance(individuals: Iterable) -> float:
     """Share to expect where any other image is as near."""
-    counts = pd.Series(list(individuals)).value_counts().to_numpy()
-    return float((counts * (counts - 1)).sum() / (counts.sum() * (counts.sum() - 1)))
+    return pairs_by_chance(_codes_of(individuals))
 
 
 def by_chance_within(individuals: Iterable, labels: Tensor) -> float:
@@ -196,7 +200,7 @@ def ways_to_recognise(runs: Sequence[Trained], images: ImageSet) -> dict[str, Te
     """
     who = images.table["individual"]
     before = [untrained(run, images).eval() for run in runs]
-    colour = torch.stack(list(image_features(images.images).values())[:3], 1)
+    colour = mean_colour(images.images)
     nets = {"signature": [run.model for run in runs], "untrained signature": before}
     found = {
         way: torch.stack([recognised(signature_of(model, images), who) for model in models])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from helpers.datasets.imageset import ImageSet, Splits, split
 from helpers.methods.statistics import Interval, over_seeds, share_over_seeds, wilson_interval
-from helpers.methods.subcategories import image_features
+from helpers.methods.subcategories import mean_colour
 from helpers.series.animals import right_of, together
 from helpers.series.nets import also, quiet, train
 from helpers.series.plan import Plan
@@ -82,7 +82,7 @@ def summary(found: dict[str, Tensor]) -> dict[str, Interval]:
 
 def source_features(whole: ImageSet) -> dict[str, Tensor]:
     """What a classifier may know that does not look: (N, D) each."""
-    colour = torch.stack(list(image_features(whole.images).values())[:3], 1)
+    colour = mean_colour(whole.images)
     kilobytes = torch.tensor(whole.table["bytes"].to_numpy())[:, None].double() / 1024
     width = torch.tensor(whole.table["width"].to_numpy())[:, None].double()
     return {

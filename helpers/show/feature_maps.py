@@ -9,7 +9,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import Rectangle
 from PIL import Image
 
-from .agreement import DASHES, MARK, last_finite
+from .agreement import DASHES, END_PIXELS, LEADER, MARK, last_finite, name_ends
 from .density import paper
 from .images import LARGEST_TILE, as_pixels, canvas, number, resized, rgb, tile, tile_side
 from .maps import axes_at, blank
@@ -28,7 +28,6 @@ from .style import (
     mix,
     percent_axis,
     shorten,
-    spread,
     text_width,
 )
 
@@ -40,7 +39,7 @@ IMAGE, FIELD_LINE, FIELD_WIDTH = 352, 22, 2.2
 SIZE, LEFT, TALL = 9.5, 72, 170
 CHANNEL_SIZE, CROWDED_SIZE, FEW, MOST_NAMED = 7.5, 6.5, 48, 64
 WORTH = ["value", "low", "high"]
-PROBE_TALL, END_PIXELS, NAME_PIXELS, SLANT = 280, 190, 100, 35
+PROBE_TALL, NAME_PIXELS, SLANT = 280, 100, 35
 
 # Steep at first: on one scale for a layer most numbers are small.
 STEPS = (
@@ -391,7 +390,7 @@ def probe_curve(
         raise ValueError("a probe curve needs runs, each with the same layers in the same order")
     marks = {name: level for name, level in (marks or {}).items() if np.isfinite(level)}
     longest = max(text_width(name, SIZE) for name in (*runs, *marks))
-    ax = _layer_axes(layers, ROOM - LEFT - EDGE - GAP - min(END_PIXELS, longest))
+    ax = _layer_axes(layers, ROOM - LEFT - EDGE - LEADER - GAP - min(END_PIXELS, longest))
     colours = map(class_colour, range(len(runs)))
     ends = [
         _run(ax, run.values(), name, colour)
@@ -404,7 +403,7 @@ def probe_curve(
     if shares:
         percent_axis(ax.yaxis)
     ax.grid(axis="y")
-    _name_ends(ax, ends)
+    name_ends(ax, ends, PROBE_TALL)
     return ax.figure
 
 
@@ -428,13 +427,3 @@ def _run(ax: Axes, intervals, name: str, colour: str) -> tuple[float, str, str]:
     ax.vlines(places, low, high, color=mix(colour, 0.4, "white"), linewidth=4)
     ax.plot(places, values, "o-", color=colour, markersize=5)
     return last_finite(values), name, mix(colour, 0.3, "black")
-
-
-def _name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
-    low, high = ax.get_ylim()
-    ax.set_ylim(low, high)
-    ends = [end for end in ends if np.isfinite(end[0])]
-    places = spread([(end[0] - low) / (high - low) for end in ends], 16 / PROBE_TALL)
-    for place, (_, name, colour) in zip(places, ends, strict=True):
-        text = shorten(name, SIZE, END_PIXELS)
-        ax.text(1.015, place, text, transform=ax.transAxes, va="center", size=SIZE, color=colour)
