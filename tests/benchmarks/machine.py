@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch.nn.functional import conv2d
 
 from helpers.datasets.decode import cores
 from helpers.series.timing import timed
@@ -27,8 +28,8 @@ class Limits(NamedTuple):
     """What this machine was measured to do, by all its cores."""
 
     moved: float  # bytes read and written in a second, by copying
-    single: float  # multiply-adds in a second, by products of float32 matrices
-    double: float  # and of float64 ones
+    single: float  # multiply-adds in a second, float32
+    double: float  # and float64
 
     def seconds(self, moved: float, operations: float, double: bool) -> float:
         """The least time for so many bytes and multiply-adds."""
@@ -36,10 +37,13 @@ class Limits(NamedTuple):
 
 
 def measure_limits() -> Limits:
-    """Copy and multiply, several times each; the best counts."""
+    """Copy, multiply matrices and convolve, several times each; the best counts."""
     source, target = torch.zeros(COPIED), torch.zeros(COPIED)
     moved = 2 * 4 * COPIED / _best(lambda: target.copy_(source))
-    return Limits(moved, *(_multiplied(dtype) for dtype in (torch.float32, torch.float64)))
+    # One library alone would not do: on some machines torch's products have half the speed of its
+    # convolutions, or less.
+    single = max(_multiplied(torch.float32), _convolved())
+    return Limits(moved, single, _multiplied(torch.float64))
 
 
 def in_words() -> str:
@@ -84,7 +88,18 @@ def _best(call) -> float:
 
 def _multiplied(dtype: torch.dtype) -> float:
     square = torch.ones(SIDE, SIDE, dtype=dtype)
-    return SIDE**3 / _best(lambda: square @ square)
+    return SIDE**3 / min(_best(lambda x=x: x @ x) for x in (square, square.numpy()))
+
+
+@torch.inference_mode()
+def _convolved() -> float:
+    """By 3x3 convolutions wide enough to be bound by nothing but arithmetic."""
+    images, side, channels = 64, 16, 256
+    layout = {"memory_format": torch.channels_last}
+    maps = torch.ones(images, channels, side, side).to(**layout)
+    kernels = torch.ones(channels, channels, 3, 3).to(**layout)
+    places = images * side**2
+    return places * 9 * channels**2 / _best(lambda: conv2d(maps, kernels, padding="same"))
 
 
 def _processor() -> str:

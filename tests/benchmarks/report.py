@@ -38,8 +38,8 @@ def cells(row: dict) -> tuple[str, ...]:
     """What stands under `HEADS`."""
     ours = _seconds(row["ours_s"], row.get("ours_quartiles"))
     theirs = _seconds(row["peer_s"], row.get("peer_quartiles"))
-    ratio = "" if row["ratio"] is None else f"{row['ratio']:.3g}"
-    limit = "" if row["limit_ratio"] is None else f"{row['limit_ratio']:.3g}"
+    ratio = "" if row["ratio"] is None else _short(row["ratio"])
+    limit = "" if row["limit_ratio"] is None else _short(row["limit_ratio"])
     grows = "" if row["slope"] is None else f"{row['slope']:.2f}"
     peak = "" if row["peak_mib"] is None else f"{row['peak_mib']:.0f}"
     return ours, theirs, ratio, _aim(row), _error(row), limit, grows, peak
@@ -78,6 +78,11 @@ def _grown(ax, row: dict) -> None:
     ends = [n for n in (in_proportion[0], seconds[0], seconds[-1]) if n <= seconds[-1] / 2]
     ax.set_yticks([*ends[-1:], seconds[-1]])
     ax.set_yticklabels([f"{n:.2g}" for n in [*ends[-1:], seconds[-1]]], size=8)
+
+
+def _short(number: float) -> str:
+    """Three digits that count: 1,294.4 as "1,290"."""
+    return f"{float(f'{number:.3g}'):,g}"
 
 
 def _seconds(median: float | None, middle: Sequence[float] | None) -> str:

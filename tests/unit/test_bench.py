@@ -249,6 +249,12 @@ def test_the_readme_is_written_only_when_asked(clock, tmp_path):
     assert f"]({bench.PICTURE})" in text
 
 
+def test_a_large_ratio_is_written_out(clock):
+    found = harness.measure(row(clock), LIMITS)
+    assert report.cells(found | {"ratio": 1294.4})[2] == "1,290"
+    assert report.cells(found | {"ratio": 0.75249})[2] == "0.752"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("# Title\n", "README.md has no <!-- bench -->"), ("<!-- bench -->\n", "come in pairs")],
