@@ -5,10 +5,11 @@ return is compared too. All on the CPU, on all cores.
 
 `limit_ratio` is our time over the least time that this machine could do it in: the bytes that must
 be moved by the speed at which it copies, or the multiply-adds that must be done by the rate at
-which it multiplies matrices in the same precision, whichever takes longer. Inputs and results count
-once, what lies between does not; a logarithm counts as one multiply-add, though no machine takes so
-little for one. It is a yardstick and no bound: a library that needs fewer multiply-adds than are
-counted (Winograd's convolutions do), or a machine that was slower for a moment, gives less than 1.
+which it multiplies matrices, or convolves, in the same precision, whichever takes longer. Inputs
+and results count once, what lies between does not; a logarithm counts as one multiply-add, though
+no machine takes so little for one. It is a yardstick and no bound: a library that needs fewer
+multiply-adds than are counted (Winograd's convolutions do), or a machine that was slower for a
+moment, gives less than 1.
 """
 
 from __future__ import annotations
